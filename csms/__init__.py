@@ -1,0 +1,1 @@
+"""A central system for a whole country's charging network."""

@@ -1,0 +1,92 @@
+"""Functional blocks G and H: which connectors there are and whether they are free; heartbeats."""
+
+from __future__ import annotations
+
+import msgspec
+
+from csms.blocks.dispatch import Context, answers
+from csms.blocks.provisioning import wire_time
+from csms.domain.events import ConnectorChanged
+from csms.domain.sessions import Phase
+from csms.domain.stations import Connector, ConnectorRef, Status, trusted_time
+from csms.ocpp import v16, v201
+
+# 1.6 tells the session's phase in the connector status; to us the connector is simply occupied.
+STATUS_16: dict[str, tuple[Status, Phase | None]] = {
+    "Available": ("available", None),
+    "Preparing": ("occupied", None),
+    "Charging": ("occupied", "charging"),
+    "SuspendedEV": ("occupied", "suspended"),
+    "SuspendedEVSE": ("occupied", "suspended"),
+    "Finishing": ("occupied", None),
+    "Reserved": ("reserved", None),
+    "Unavailable": ("unavailable", None),
+    "Faulted": ("faulted", None),
+}
+STATUS_2X: dict[str, Status] = {
+    "Available": "available",
+    "Occupied": "occupied",
+    "Reserved": "reserved",
+    "Unavailable": "unavailable",
+    "Faulted": "faulted",
+}
+
+
+@answers
+async def heartbeat_16(request: v16.Heartbeat, ctx: Context) -> v16.HeartbeatResponse:
+    return v16.HeartbeatResponse(current_time=wire_time(ctx))
+
+
+@answers
+async def heartbeat_2x(request: v201.Heartbeat, ctx: Context) -> v201.HeartbeatResponse:
+    return v201.HeartbeatResponse(current_time=wire_time(ctx))
+
+
+@answers
+async def status_16(request: v16.StatusNotification, ctx: Context) -> v16.StatusNotificationResponse:
+    status, phase = STATUS_16[request.status]
+    ref = ConnectorRef(request.connector_id, 1 if request.connector_id else 0)
+    _reported(ctx, Connector(
+        evse_id=ref.evse_id,
+        connector_id=ref.connector_id,
+        status=status,
+        reported_at=trusted_time(request.timestamp, ctx.now),
+        detail=request.status if request.status.lower() != status else None,
+        error_code=request.error_code if request.error_code != "NoError" else None,
+        error_info=request.info,
+        vendor_error_code=request.vendor_error_code,
+    ))  # fmt: skip
+    if phase is not None:
+        _session_is(ctx, ref, phase)
+    return v16.StatusNotificationResponse()
+
+
+@answers
+async def status_2x(request: v201.StatusNotification, ctx: Context) -> v201.StatusNotificationResponse:
+    _reported(ctx, Connector(
+        evse_id=request.evse_id,
+        connector_id=request.connector_id,
+        status=STATUS_2X[request.connector_status],
+        reported_at=trusted_time(request.timestamp, ctx.now),
+    ))  # fmt: skip
+    return v201.StatusNotificationResponse()
+
+
+def _reported(ctx: Context, connector: Connector) -> None:
+    """Any status may follow any other, and connectors we never heard of appear (T36, T37)."""
+    if not ctx.station.is_news(connector):
+        return
+    ctx.unit.connectors.append(connector)
+    ctx.unit.events.append(
+        ConnectorChanged(
+            at=connector.reported_at, evse_id=connector.evse_id, connector_id=connector.connector_id,
+            status=connector.status, detail=connector.detail, error_code=connector.error_code,
+            error_info=connector.error_info,
+        )
+    )  # fmt: skip
+
+
+def _session_is(ctx: Context, ref: ConnectorRef, phase: Phase) -> None:
+    for session in ctx.station.open_sessions():
+        if (session.evse_id, session.connector_id) == ref and session.phase != phase:
+            ctx.unit.changed.append(msgspec.structs.replace(session, phase=phase))

@@ -1,0 +1,109 @@
+"""From a call to its answer: finds the handler of an action, decodes, lets it decide, encodes.
+
+A handler is one function: `@answers async def boot(request: v16.BootNotification, ctx: Context) -> …Response`. Its
+annotations say what it answers. What it changes goes into `ctx.unit`; the gateway commits that before it answers.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from random import random
+from typing import Any, TypeVar, get_args, get_type_hints
+
+import msgspec
+
+from csms.domain.ports import Records
+from csms.domain.stations import Station
+from csms.domain.unit import Unit
+from csms.ocpp import frames, tolerance
+from csms.ocpp.catalogue import Action, Version, actions
+from csms.ocpp.errors import Fault, OcppError
+
+Handler = Callable[[Any, "Context"], Awaitable[Any]]
+H = TypeVar("H", bound=Handler)
+
+# Losing one of these loses money: our own fault must never be answered as an error (E13.FR.04, 1.6 3.7.1).
+TRANSACTION_ACTIONS = frozenset({"StartTransaction", "StopTransaction", "MeterValues", "TransactionEvent"})
+
+_HANDLERS: dict[type, Handler] = {}
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the operator of this system decided about the conversation."""
+
+    heartbeat_interval: int = 300  # s
+    retry_interval: int = 60  # s, for a station that is not accepted yet
+    jitter: float = 0.2  # Spreads the intervals of stations that came back together.
+    random: Callable[[], float] = field(default=random, repr=False)
+
+    def interval(self, accepted: bool) -> int:
+        """Seconds until the next heartbeat (or boot), a whole number above zero (T45)."""
+        base = self.heartbeat_interval if accepted else self.retry_interval
+        return max(1, round(base * (1 + self.jitter * (2 * self.random() - 1))))
+
+
+class Context:
+    """What a handler works with: the station, the time of receipt, and the unit it fills."""
+
+    __slots__ = ("_unit", "now", "policy", "raw", "records", "repairs", "station", "version")
+
+    def __init__(self, station: Station, version: Version, now: datetime, records: Records, policy: Policy):
+        self.station = station
+        self.version = version
+        self.now = now
+        self.records = records
+        self.policy = policy
+        self.raw = b""
+        self.repairs: tuple[str, ...] = ()
+        self._unit: Unit | None = None
+
+    @property
+    def unit(self) -> Unit:
+        """What this message changes; made when a handler first changes something."""
+        if self._unit is None:
+            self._unit = Unit(self.station, self.now)
+        return self._unit
+
+    @property
+    def work(self) -> Unit | None:
+        """The unit to commit, None when nothing changed."""
+        unit = self._unit
+        return None if unit is None or unit.empty else unit
+
+
+def answers(handler: H) -> H:
+    """Register `handler` for the message types its first parameter names (a union: several versions)."""
+    request = next(iter(inspect.signature(handler).parameters))
+    wanted = get_type_hints(handler)[request]
+    for message in get_args(wanted) or (wanted,):
+        if message in _HANDLERS:
+            raise TypeError(f"{message.__qualname__} has two handlers")
+        _HANDLERS[message] = handler
+    return handler
+
+
+def is_answered(action: Action) -> bool:
+    return action.request in _HANDLERS
+
+
+async def answer(call: frames.Call, ctx: Context) -> bytes:
+    """The frame that answers `call`; raises OcppError for what must be refused."""
+    action = actions(ctx.version).get(call.action)
+    if action is None or not action.from_station:
+        raise OcppError(Fault.NOT_IMPLEMENTED, f"{call.action} is no action a station sends in OCPP {ctx.version}.")
+    handler = _HANDLERS.get(action.request)
+    if handler is None:
+        raise OcppError(Fault.NOT_SUPPORTED, f"{call.action} is not supported here.")
+    station = ctx.station
+    if station.registration != "accepted" and ctx.version is not Version.V16 and call.action != "BootNotification":
+        # B01.FR.10: until the registration is accepted, only a boot is answered. 1.6 leaves it to us: we answer (T40).
+        raise OcppError(Fault.SECURITY, "Send a BootNotification and wait until it is accepted.")
+    ctx.raw = bytes(call.payload)
+    request, ctx.repairs = tolerance.decode(action, ctx.raw, strict=station.strict)
+    response = await handler(request, ctx)
+    return frames.call_result(call.id, _encode(response))

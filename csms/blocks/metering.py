@@ -1,0 +1,196 @@
+"""Functional block J: sampled values of every version become readings in Wh, W and percent; the samples stay as sent."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from zlib import crc32
+
+import msgspec
+
+from csms.blocks.dispatch import Context, answers
+from csms.domain.events import SessionMetered
+from csms.domain.sessions import BEGIN, END, WITHIN, Reading, Sample, Session, metered
+from csms.domain.stations import trusted_time
+from csms.domain.unit import Metered, Unmatched
+from csms.ocpp import v16, v201
+
+REGISTER = "Energy.Active.Import.Register"
+POWER = "Power.Active.Import"
+STATE_OF_CHARGE = "SoC"
+_PLACE = {"Transaction.Begin": BEGIN, "Transaction.End": END}
+_KILO = {"kWh": 1000.0, "kW": 1000.0}
+_CORD = (None, "Outlet", "Cable")  # Where what the car got is measured; Inlet and Body count losses too.
+_encode = msgspec.json.Encoder().encode
+
+
+@answers
+async def meter_values_16(request: v16.MeterValues, ctx: Context) -> v16.MeterValuesResponse:
+    readings = readings_16(request.meter_value, ctx.now)
+    session = None
+    if request.transaction_id is not None:
+        session = await find_session(ctx, str(request.transaction_id))
+        if session is None:  # T16: unknown, 0, long gone: kept, attached to nothing.
+            reason = "meter values for an unknown transaction"
+            ctx.unit.unmatched.append(Unmatched("MeterValues", ctx.raw, reason))
+    place = (request.connector_id, 1 if request.connector_id else 0)
+    await add_readings(ctx, session, place, readings)
+    return v16.MeterValuesResponse()
+
+
+@answers
+async def meter_values_2x(request: v201.MeterValues, ctx: Context) -> v201.MeterValuesResponse:
+    """Readings outside any transaction; those of a transaction come in TransactionEvent."""
+    await add_readings(ctx, None, (request.evse_id, None), readings_2x(request.meter_value, ctx.now))
+    return v201.MeterValuesResponse()
+
+
+async def find_session(ctx: Context, transaction_id: str) -> Session | None:
+    """The station's own session of that name, open or closed; another station's is never found (S14)."""
+    session = ctx.unit.session(transaction_id)
+    if session is not None:
+        return session
+    return await ctx.records.session_by_transaction(ctx.station.id, transaction_id)
+
+
+async def add_readings(
+    ctx: Context, session: Session | None, place: tuple[int | None, int | None], readings: list[Reading]
+) -> None:
+    """Store readings and move their session on; a message that was stored before changes nothing."""
+    if session is None:
+        ctx.unit.metered.append(Metered(None, *place, readings))
+        return
+    digest = crc32(ctx.raw)
+    if digest == session.last_digest:
+        return
+    fresh = await without_stored(ctx, session, readings)
+    if not fresh:
+        return
+    session = metered(session, fresh, digest)
+    ctx.unit.changed.append(session)
+    ctx.unit.metered.append(Metered(session.id, *place, fresh))
+    ctx.unit.events.append(metered_event(session, fresh[-1].at))
+
+
+async def without_stored(ctx: Context, session: Session, readings: list[Reading]) -> list[Reading]:
+    """Leave out what is stored already; only a reading older than the latest can be a late repeat."""
+    latest = session.last.at if session.last else None
+    fresh = []
+    for reading in readings:
+        if latest is None or reading.at <= latest:
+            at_us = _microseconds(reading.at)
+            if await ctx.records.has_reading(session.id, at_us, _encode(reading.samples)):
+                continue
+        fresh.append(reading)
+    return fresh
+
+
+def metered_event(session: Session, at: datetime) -> SessionMetered:
+    return SessionMetered(
+        at=at, session=session.id, energy_wh=session.energy_wh, power_w=session.power_w, soc=session.soc
+    )
+
+
+def readings_16(values: list, received_at: datetime) -> list[Reading]:
+    """Begin and end of a 1.6 transaction are told by its Start and Stop, whatever context a sample claims."""
+    return [
+        _reading(trusted_time(value.timestamp, received_at), tuple(map(_sample_16, value.sampled_value)), WITHIN)
+        for value in values
+    ]
+
+
+def readings_2x(values: list[v201.MeterValue] | None, received_at: datetime) -> list[Reading]:
+    return [
+        _reading(
+            trusted_time(value.timestamp, received_at),
+            tuple(map(_sample_2x, value.sampled_value)),
+            _PLACE.get(value.sampled_value[0].context or "", WITHIN),
+        )
+        for value in values or ()
+    ]
+
+
+def _sample_16(sent: v16.SampledValue) -> Sample:
+    signed = sent.value if sent.format == "SignedData" else None
+    measurand = sent.measurand or REGISTER
+    return Sample(
+        value=sent.value if signed is not None else _number(sent.value),
+        measurand=measurand,
+        unit=sent.unit or _default_unit(measurand),
+        phase=sent.phase,
+        context=sent.context,
+        location=sent.location,
+        signed=signed,
+    )
+
+
+def _sample_2x(sent: v201.SampledValue) -> Sample:
+    unit, signed = sent.unit_of_measure, sent.signed_meter_value
+    measurand = sent.measurand or REGISTER
+    return Sample(
+        value=sent.value,
+        measurand=measurand,
+        unit=(unit.unit if unit else None) or _default_unit(measurand),
+        multiplier=(unit.multiplier if unit else None) or 0,
+        phase=sent.phase,
+        context=sent.context,
+        location=sent.location,
+        signed=_signed(signed) if signed else None,
+    )
+
+
+def _signed(value: v201.SignedMeterValue) -> dict[str, str]:
+    return {
+        "data": value.signed_meter_data,
+        "signing_method": value.signing_method,
+        "encoding_method": value.encoding_method,
+        "public_key": value.public_key,
+    }
+
+
+def _default_unit(measurand: str) -> str:
+    """Wh, unless another quantity is meant: then what its name says, or nothing (T56)."""
+    if measurand == STATE_OF_CHARGE:
+        return "Percent"
+    if measurand.startswith("Power.") and measurand != "Power.Factor":
+        return "W"
+    return "Wh" if measurand.startswith("Energy.") else ""
+
+
+def _number(text: str) -> float | str:
+    """A 1.6 value is text; what is no finite number stays as it is (T55)."""
+    try:
+        number = float(text.replace(",", ".") if text.count(",") == 1 and "." not in text else text)
+    except ValueError:
+        return text
+    return number if abs(number) < 1e15 else text  # NaN and the infinities fail the comparison.
+
+
+def _reading(at: datetime, samples: tuple[Sample, ...], place: int) -> Reading:
+    return Reading(
+        at=at,
+        samples=samples,
+        register_wh=_quantity(samples, REGISTER),
+        power_w=_quantity(samples, POWER),
+        soc=_quantity(samples, STATE_OF_CHARGE),
+        place=place,
+    )
+
+
+def _quantity(samples: tuple[Sample, ...], measurand: str) -> float | None:
+    """The total of a measurand: the value without a phase, else the sum of the phases (T58)."""
+    phases: list[float] = []
+    for sample in samples:
+        if sample.measurand != measurand or type(sample.value) is str or sample.location not in _CORD:
+            continue
+        value = sample.value * _KILO.get(sample.unit, 1.0)
+        if sample.multiplier:
+            value *= 10.0**sample.multiplier
+        if sample.phase is None:
+            return value
+        if sample.phase in ("L1", "L2", "L3", "L1-N", "L2-N", "L3-N"):
+            phases.append(value)
+    return sum(phases) if phases else None
+
+
+def _microseconds(moment: datetime) -> int:
+    return round(moment.timestamp() * 1_000_000)

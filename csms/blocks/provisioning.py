@@ -1,0 +1,59 @@
+"""Functional block B: a station says what it is, and is told whether it may work here."""
+
+from __future__ import annotations
+
+from csms.blocks.dispatch import Context, answers
+from csms.domain.events import StationBooted
+from csms.domain.stations import Boot
+from csms.ocpp import v16, v201
+
+REGISTRATION = {"accepted": "Accepted", "pending": "Pending", "rejected": "Rejected"}
+
+
+@answers
+async def boot_16(request: v16.BootNotification, ctx: Context) -> v16.BootNotificationResponse:
+    boot = Boot(
+        vendor=request.charge_point_vendor,
+        model=request.charge_point_model,
+        serial=request.charge_point_serial_number or request.charge_box_serial_number,
+        firmware=request.firmware_version,
+        iccid=request.iccid,
+        imsi=request.imsi,
+    )
+    status, interval = _booted(ctx, boot)
+    return v16.BootNotificationResponse(status=status, current_time=wire_time(ctx), interval=interval)
+
+
+@answers
+async def boot_2x(request: v201.BootNotification, ctx: Context) -> v201.BootNotificationResponse:
+    station, modem = request.charging_station, request.charging_station.modem
+    boot = Boot(
+        vendor=station.vendor_name,
+        model=station.model,
+        serial=station.serial_number,
+        firmware=station.firmware_version,
+        iccid=modem.iccid if modem else None,
+        imsi=modem.imsi if modem else None,
+        reason=request.reason,
+    )
+    status, interval = _booted(ctx, boot)
+    return v201.BootNotificationResponse(status=status, current_time=wire_time(ctx), interval=interval)
+
+
+def _booted(ctx: Context, boot: Boot) -> tuple[str, int]:
+    """Take the operator's decision over as the station's registration; it outlives connection and restart (T41)."""
+    admission = ctx.station.admission
+    ctx.unit.booted = boot
+    ctx.unit.registration = admission
+    ctx.unit.events.append(
+        StationBooted(
+            at=ctx.now, registration=admission, vendor=boot.vendor, model=boot.model, firmware=boot.firmware,
+            serial=boot.serial,
+        )
+    )  # fmt: skip
+    return REGISTRATION[admission], ctx.policy.interval(admission == "accepted")
+
+
+def wire_time(ctx: Context):
+    """Now, in whole seconds: some stations reject fractions of a second (T48, T50)."""
+    return ctx.now.replace(microsecond=0)

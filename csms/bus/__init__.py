@@ -1,0 +1,1 @@
+"""Carries committed events from the outbox to subscribers."""

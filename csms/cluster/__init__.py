@@ -1,0 +1,1 @@
+"""Which node holds which station, and how a command gets there."""

@@ -1,0 +1,1 @@
+"""What a charging network is: no OCPP, no I/O, no clock."""

@@ -1,0 +1,116 @@
+"""Stations, EVSEs and connectors: what we know of a charger while it is with us."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from csms.domain.sessions import Session
+
+Registration = Literal["accepted", "pending", "rejected"]
+Status = Literal["available", "occupied", "reserved", "unavailable", "faulted"]
+
+NO_CLOCK_BEFORE = 2010  # A timestamp of an earlier year comes from a station that has lost its clock.
+
+
+class ConnectorRef(NamedTuple):
+    """A place at a station. OCPP 1.6 connector n is (n, 1); (0, 0) is the station as a whole."""
+
+    evse_id: int
+    connector_id: int
+
+
+WHOLE_STATION = ConnectorRef(0, 0)
+
+
+class Connector(msgspec.Struct, frozen=True, gc=False):
+    """What a connector last reported. `detail` is the station's own word where it says more than `status`."""
+
+    evse_id: int
+    connector_id: int
+    status: Status
+    reported_at: datetime
+    detail: str | None = None
+    error_code: str | None = None
+    error_info: str | None = None
+    vendor_error_code: str | None = None
+
+    @property
+    def ref(self) -> ConnectorRef:
+        return ConnectorRef(self.evse_id, self.connector_id)
+
+
+class Boot(msgspec.Struct, frozen=True, gc=False):
+    """What a station says of itself when it boots."""
+
+    vendor: str
+    model: str
+    serial: str | None = None
+    firmware: str | None = None
+    iccid: str | None = None
+    imsi: str | None = None
+    reason: str | None = None
+
+
+class Station:
+    """The hot state of one station: loaded when it connects, changed only by a unit of work that was committed.
+
+    One object for each connected station of the network, so each slot counts; what is empty is None.
+    `link` is the conversation it is reached by, or None while its last work is being finished.
+    """
+
+    __slots__ = (
+        "admission", "busy", "connectors", "id", "identity", "link", "next_transaction", "operator",
+        "operator_id", "registration", "sessions", "strict",
+    )  # fmt: skip
+
+    def __init__(self, id: int, operator_id: int, operator: str, identity: str):
+        self.id = id
+        self.operator_id = operator_id
+        self.operator = operator
+        self.identity = identity
+        self.registration: Registration | None = None  # What its last boot was answered.
+        self.admission: Registration = "accepted"  # What the operator decided: the answer to its next boot.
+        self.strict = False
+        self.next_transaction = 1  # 1.6 transaction ids: positive, unique for the station's life (T05, T06).
+        self.connectors: dict[ConnectorRef, Connector] | None = None
+        self.sessions: dict[int, Session] | None = None  # The open ones, by our id.
+        self.link: object | None = None
+        self.busy = False  # One unit of work of a station at a time.
+
+    def open_sessions(self) -> list[Session]:
+        return list(self.sessions.values()) if self.sessions else []
+
+    def open_session(self, transaction_id: str) -> Session | None:
+        for session in self.open_sessions():
+            if session.transaction_id == transaction_id:
+                return session
+        return None
+
+    def is_news(self, connector: Connector) -> bool:
+        """Whether a report changes what we know; an older one than the last does not (T39, 1.6 4.9)."""
+        known = (self.connectors or {}).get(connector.ref)
+        if known is None:
+            return True
+        if connector.reported_at < known.reported_at:
+            return False
+        return not _same_report(known, connector)
+
+
+def _same_report(known: Connector, reported: Connector) -> bool:
+    return (
+        known.status == reported.status
+        and known.detail == reported.detail
+        and known.error_code == reported.error_code
+        and known.error_info == reported.error_info
+        and known.vendor_error_code == reported.vendor_error_code
+    )
+
+
+def trusted_time(claimed: datetime | None, received_at: datetime) -> datetime:
+    """The station's time where it can be one, else ours (T49: 1970 and 2000 come from stations without a clock)."""
+    if claimed is None or claimed.year < NO_CLOCK_BEFORE:
+        return received_at
+    return claimed

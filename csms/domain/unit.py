@@ -1,0 +1,93 @@
+"""A unit of work: everything one message changes, kept together or not at all."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from csms.domain.events import AnyEvent
+from csms.domain.sessions import Reading, Session
+from csms.domain.stations import Boot, Connector, Registration, Station
+
+
+class Metered:
+    """Readings of one place, for one session or for none."""
+
+    __slots__ = ("connector_id", "evse_id", "readings", "session_id")
+
+    def __init__(self, session_id: int | None, evse_id: int | None, connector_id: int | None, readings: list[Reading]):
+        self.session_id = session_id
+        self.evse_id = evse_id
+        self.connector_id = connector_id
+        self.readings = readings
+
+
+class Unmatched:
+    """A message that concerns nothing we know: kept raw, with the reason."""
+
+    __slots__ = ("action", "payload", "reason")
+
+    def __init__(self, action: str, payload: bytes, reason: str):
+        self.action = action
+        self.payload = payload
+        self.reason = reason
+
+
+class Unit:
+    """What a handler decided. Storage makes it durable; `apply` then changes the station's hot state, never before."""
+
+    __slots__ = (
+        "at", "booted", "changed", "connection", "connectors", "events", "metered", "next_transaction", "opened",
+        "registration", "station", "unmatched",
+    )  # fmt: skip
+
+    def __init__(self, station: Station, at: datetime):
+        self.station = station
+        self.at = at
+        self.connectors: list[Connector] = []
+        self.opened: list[Session] = []
+        self.changed: list[Session] = []
+        self.metered: list[Metered] = []
+        self.events: list[AnyEvent] = []
+        self.unmatched: list[Unmatched] = []
+        self.booted: Boot | None = None
+        self.registration: Registration | None = None
+        self.next_transaction: int | None = None
+        self.connection: tuple[str, datetime] | datetime | None = None  # (version, since) connected; time: gone.
+
+    @property
+    def empty(self) -> bool:
+        return not (
+            self.events or self.connectors or self.opened or self.changed or self.metered or self.unmatched
+            or self.booted or self.registration or self.connection
+        )  # fmt: skip
+
+    def session(self, transaction_id: str) -> Session | None:
+        """An open session as this unit sees it: its own changes first."""
+        for session in (*self.changed, *self.opened):
+            if session.transaction_id == transaction_id:
+                return session
+        return self.station.open_session(transaction_id)
+
+    def apply(self) -> None:
+        """The unit is durable: the hot state follows."""
+        station = self.station
+        if self.registration is not None:
+            station.registration = self.registration
+        if self.next_transaction is not None:
+            station.next_transaction = self.next_transaction
+        for connector in self.connectors:
+            if station.connectors is None:
+                station.connectors = {}
+            station.connectors[connector.ref] = connector
+        for session in (*self.opened, *self.changed):
+            self._keep(station, session)
+
+    @staticmethod
+    def _keep(station: Station, session: Session) -> None:
+        if session.is_open:
+            if station.sessions is None:
+                station.sessions = {}
+            station.sessions[session.id] = session
+        elif station.sessions is not None:
+            station.sessions.pop(session.id, None)
+            station.sessions = station.sessions or None

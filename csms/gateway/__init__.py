@@ -1,0 +1,1 @@
+"""Sockets: who may connect, and one conversation per station."""

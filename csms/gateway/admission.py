@@ -1,0 +1,97 @@
+"""Who may open a conversation: decided from the handshake request, before the upgrade."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass
+from urllib.parse import unquote_to_bytes
+
+from websockets.datastructures import Headers
+
+from csms.ocpp.catalogue import Version
+
+DEFAULT_OPERATOR = "default"
+MAX_IDENTITY = 48
+
+
+class Refused(Exception):
+    """The connection is not admitted; `status` is the HTTP answer, `reason` is for our log and the answer's text."""
+
+    def __init__(self, status: int, reason: str, headers: dict[str, str] | None = None):
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+        self.text = reason  # What the client is told.
+        self.headers = headers or {}
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Which station a path speaks for."""
+
+    operator: str
+    identity: str
+
+
+def address_of(path: str, base: str = "/ocpp") -> Address:
+    """Read `<base>/<station>` or `<base>/<operator>/<station>`: split first, then percent-decode once (rules 1, 2)."""
+    path = path.partition("?")[0]
+    parts = path.removeprefix(base).strip("/").split("/") if path.startswith(base + "/") else []
+    if len(parts) not in (1, 2) or not parts[-1]:
+        raise Refused(404, f"Connect to {base}/<station> or {base}/<operator>/<station>.")
+    names = [_decoded(part) for part in parts]
+    operator = names[0] if len(names) == 2 else DEFAULT_OPERATOR
+    return Address(operator, names[-1])
+
+
+def is_identity(name: str) -> bool:
+    """1-48 printable characters; no colon (it ends the name in Basic credentials), slash or control character."""
+    return 0 < len(name) <= MAX_IDENTITY and name.isprintable() and not {":", "/"} & {*name} and bool(name.strip())
+
+
+def _decoded(part: str) -> str:
+    try:
+        name = unquote_to_bytes(part).decode()
+    except UnicodeDecodeError:
+        raise Refused(400, "The station's identity in the path is not UTF-8.") from None
+    if not is_identity(name) or name in (".", ".."):
+        raise Refused(400, "A station's identity has 1 to 48 printable characters, without colon and slash.")
+    return name
+
+
+def chosen_version(headers: Headers, offered: tuple[Version, ...]) -> tuple[Version, str]:
+    """The first of the client's subprotocols that we speak, and how the client spelled it (rules 5, 6)."""
+    asked = [name.strip() for line in headers.get_all("Sec-WebSocket-Protocol") for name in line.split(",")]
+    for name in asked:
+        version = Version.from_subprotocol(name.lower())
+        if version in offered:
+            return version, name
+    spoken = ", ".join(version.subprotocol for version in offered)
+    raise Refused(400, f"No common subprotocol: offer one of {spoken} in Sec-WebSocket-Protocol.")
+
+
+def password_of(headers: Headers, identity: str) -> bytes | None:
+    """The password of Basic credentials, as bytes: it need not be text (T73). None without credentials.
+
+    401 for credentials that cannot be read or name another station.
+    """
+    lines = headers.get_all("Authorization")
+    if not lines:
+        return None
+    scheme, _, encoded = lines[0].strip().partition(" ")
+    try:
+        plain = base64.b64decode(encoded.strip(), validate=True)
+    except (binascii.Error, ValueError):
+        plain = b""
+    name, colon, password = plain.partition(b":")
+    if scheme.lower() != "basic" or not colon or name != identity.encode():
+        raise unauthorized("the credentials cannot be read or name another station")
+    return password
+
+
+def unauthorized(reason: str) -> Refused:
+    """401, worded alike whatever was wrong: our log learns more than the client."""
+    refused = Refused(401, reason, {"WWW-Authenticate": 'Basic realm="ocpp", charset="UTF-8"'})
+    refused.text = "The credentials are missing or wrong."
+    return refused

@@ -1,0 +1,212 @@
+"""One station's conversation on one socket, driven by callbacks: no task and no queue while it is idle."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import structlog
+
+from csms.blocks.dispatch import Context
+from csms.domain.stations import Station
+from csms.gateway.turns import Turn
+from csms.ocpp.catalogue import Version
+from csms.ocpp.frames import Call
+from csms.ocpp.peer import Ignored, Malformed, Peer, Pending
+from csms.ocpp.websocket import PING, WebSocket
+
+if TYPE_CHECKING:
+    from csms.gateway.server import Gateway
+
+MAX_HEAD = 16 << 10  # Bytes of a handshake request.
+MAX_INBOX = 32  # Calls of one station that wait for their turn before we stop reading.
+MAX_UNSENT = 256 << 10  # Bytes a station may leave unread before it is dropped.
+_LINGER = 5.0  # s between our close frame and the end of the socket.
+
+log = structlog.get_logger()
+
+
+class Link(asyncio.Protocol):
+    """The server's end of one connection: first a handshake, then a conversation with `station`."""
+
+    __slots__ = (
+        "_head", "_inbox", "_peer", "_socket", "_transport", "announced", "gateway", "heard_at", "pinged_at",
+        "stalled_at", "station",
+    )  # fmt: skip
+
+    def __init__(self, gateway: Gateway):
+        self.gateway = gateway
+        self.station: Station | None = None
+        self.heard_at = 0.0  # s, monotonic, like the other times here
+        self.pinged_at = 0.0
+        self.stalled_at = 0.0  # Since when the station does not read what we send; 0: it does.
+        self.announced = False  # Whether the network was told of this connection.
+        self._transport: asyncio.Transport | None = None
+        self._socket: WebSocket | None = None
+        self._peer: Peer | None = None
+        self._head: bytes | None = b""
+        self._inbox: deque[Call] | None = None
+
+    # The socket's callbacks.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+        self.heard_at = monotonic()
+        self.gateway.handshakes.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self._socket is None:
+            self._shake_hands(data)
+            return
+        self.heard_at = monotonic()
+        self.pinged_at = 0.0
+        messages, out = self._socket.receive(data)
+        for message in messages:
+            self._message(message)
+        if out:
+            self._transport.write(out)
+        if self._socket.closed is not None:
+            self._transport.close()
+
+    def pause_writing(self) -> None:
+        self.stalled_at = monotonic()
+        self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        self.stalled_at = 0.0
+        self._transport.resume_reading()
+
+    def eof_received(self) -> None:
+        return None
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.gateway.handshakes.discard(self)
+        if self._peer is not None:
+            self._peer.close()
+        if self.station is not None:
+            closed = self._socket.closed
+            reason = f"{closed.code} {closed.reason}".strip() if closed else "connection lost"
+            self.gateway.link_lost(self, reason)
+
+    # The handshake.
+
+    def _shake_hands(self, data: bytes) -> None:
+        if self._head is None:  # Being admitted: a client that speaks before our answer is waited for.
+            self.abort()
+            return
+        self._head += data
+        if b"\r\n\r\n" in self._head:
+            head, self._head = self._head, None
+            self.gateway.admit(self, head)
+        elif len(self._head) > MAX_HEAD:
+            self.refuse(b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\n\r\n")
+
+    def refuse(self, response: bytes) -> None:
+        self._transport.write(response)
+        self._transport.close()
+
+    def open(self, response: bytes, station: Station, version: Version, *, deflate: bool, max_size: int) -> None:
+        """The station is admitted: answer the handshake and begin to converse."""
+        self._transport.write(response)
+        self._transport.set_write_buffer_limits(high=MAX_UNSENT)
+        self._socket = WebSocket(deflate=deflate, max_size=max_size)
+        self._peer = Peer(version)
+        self.station = station
+        self.gateway.handshakes.discard(self)
+
+    # The conversation.
+
+    @property
+    def version(self) -> Version:
+        return self._peer.version
+
+    @property
+    def address(self) -> str | None:
+        name = self._transport.get_extra_info("peername")
+        return name[0] if name else None
+
+    @property
+    def lost(self) -> bool:
+        return self._transport.is_closing()
+
+    def call(self, pending: Pending) -> None:
+        """Send a call of ours, or queue it behind the one that waits; QueueFull beyond the bound."""
+        out = self._peer.call(pending, monotonic())
+        if out is not None:
+            self.send(out)
+
+    def send(self, message: bytes) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(self._socket.frame(message))
+
+    def close(self, code: int, reason: str) -> None:
+        """Say goodbye, then close; a station that does not take the goodbye is cut off."""
+        if self._transport.is_closing():
+            return
+        if self._socket is not None:
+            self._transport.write(self._socket.close(code, reason))
+        self._transport.close()
+        asyncio.get_running_loop().call_later(_LINGER, self._transport.abort)
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+    def ping(self, now: float) -> None:
+        self.pinged_at = now
+        self._transport.write(self._socket.frame(b"", PING))
+
+    def tick(self, now: float) -> None:
+        """Let time pass for our call that waits for an answer."""
+        if self._peer.waiting is not None:
+            _, out = self._peer.tick(now)
+            if out is not None:
+                self.send(out)
+
+    def pump(self) -> None:
+        """Take waiting calls, one turn after the other, until one has to wait."""
+        station = self.station
+        while self._inbox and not station.busy and station.link is self and not self.lost:
+            self._begin(self._inbox.popleft())
+        if not self._inbox and self._inbox is not None:
+            self._inbox = None
+            if not self.stalled_at and not self.lost:
+                self._transport.resume_reading()
+
+    def drop_waiting(self) -> None:
+        """Leave calls unanswered that nobody began: the station keeps them and comes again."""
+        self._inbox = None
+
+    def _message(self, message: bytes) -> None:
+        event = self._peer.receive(message, monotonic())
+        if type(event) is Call:
+            self._take(event)
+        elif type(event) is bytes:
+            self.send(event)
+        elif type(event) is Malformed:
+            log.warning("frame.malformed", **self._facts(), error=event.error.description, frame=message[:200])
+            if event.answer is not None:
+                self.send(event.answer)
+        elif type(event) is Ignored:
+            log.info("frame.ignored", **self._facts(), reason=event.reason)
+
+    def _take(self, call: Call) -> None:
+        station = self.station
+        if self._inbox is None and not station.busy and self.announced and station.link is self:
+            self._begin(call)
+            return
+        if self._inbox is None:
+            self._inbox = deque()
+        self._inbox.append(call)
+        if len(self._inbox) == MAX_INBOX:
+            self._transport.pause_reading()
+
+    def _begin(self, call: Call) -> None:
+        gateway, station = self.gateway, self.station
+        station.busy = True
+        ctx = Context(station, self._peer.version, gateway.clock(), gateway.records, gateway.policy)
+        Turn(self, call, ctx).step()
+
+    def _facts(self) -> dict[str, str]:
+        return {"operator": self.station.operator, "station": self.station.identity}

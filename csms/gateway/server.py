@@ -1,0 +1,280 @@
+"""Accepts stations: handshake, admission, which socket speaks for a station, liveness, and the end of it all."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from http import HTTPStatus
+from time import monotonic
+
+import structlog
+from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
+from websockets.http11 import Request
+from websockets.server import ServerProtocol
+
+from csms.blocks.dispatch import Policy
+from csms.domain.credentials import Vault
+from csms.domain.events import StationConnected, StationDisconnected
+from csms.domain.stations import Station
+from csms.domain.unit import Unit
+from csms.gateway.admission import Address, Refused, address_of, chosen_version, password_of, unauthorized
+from csms.gateway.link import Link
+from csms.ocpp.catalogue import Version
+from csms.storage.records import Known, Records
+
+log = structlog.get_logger()
+
+_SWEEP = 1.0  # s between looks at deadlines and liveness
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of a connection: seconds, bytes."""
+
+    handshake: float = 10.0
+    ping_interval: float = 30.0  # Of silence, before we ask whether the station is there; 0: never.
+    pong_deadline: float = 20.0
+    stalled: float = 20.0
+    drain: float = 20.0
+    max_size_16: int = 256 << 10
+    max_size_2x: int = 1 << 20
+    backlog: int = 4096
+
+    def max_size(self, version: Version) -> int:
+        return self.max_size_16 if version is Version.V16 else self.max_size_2x
+
+
+@dataclass
+class Gateway:
+    """All stations of this process. Newest authenticated socket wins; a late close of an old one changes nothing."""
+
+    records: Records
+    vault: Vault
+    policy: Policy = field(default_factory=Policy)
+    limits: Limits = field(default_factory=Limits)
+    versions: tuple[Version, ...] = (Version.V16, Version.V201)
+    register: Callable[[Address], Awaitable[None]] | None = None  # Set: unknown stations are taken in.
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    base: str = "/ocpp"
+    stations: dict[int, Station] = field(default_factory=dict)
+    handshakes: set[Link] = field(default_factory=set)
+    refused: dict[int, int] = field(default_factory=dict)  # How often each HTTP status was answered.
+    port: int = 0
+
+    def __post_init__(self) -> None:
+        self._server: asyncio.Server | None = None
+        self._admissions: set[asyncio.Task] = set()
+        self._sweeper: asyncio.Task | None = None
+        self._stopping = False
+
+    async def start(self, host: str, port: int, *, reuse_port: bool = False) -> None:
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            lambda: Link(self), host, port, backlog=self.limits.backlog, reuse_port=reuse_port
+        )
+        self.port = self._server.sockets[0].getsockname()[1]
+        self._sweeper = asyncio.create_task(self._sweep(), name="gateway-sweeper")
+
+    async def stop(self) -> None:
+        """Take nothing new, finish the answers under way, then close every conversation with 1012."""
+        self._stopping = True
+        self._server.close()
+        for station in self.stations.values():
+            if station.link is not None:
+                station.link.drop_waiting()
+        until = monotonic() + self.limits.drain
+        while any(station.busy for station in self.stations.values()) and monotonic() < until:
+            await asyncio.sleep(0.01)
+        for link in [*self._links(), *self.handshakes]:
+            link.close(1012, "service restart")
+        while (self.stations or self.handshakes) and monotonic() < until:
+            await asyncio.sleep(0.01)
+        self._sweeper.cancel()
+
+    def link_of(self, station_id: int) -> Link | None:
+        """The conversation a station is reached by now."""
+        station = self.stations.get(station_id)
+        return station.link if station is not None else None
+
+    @property
+    def connected(self) -> int:
+        return sum(station.link is not None for station in self.stations.values())
+
+    # Admission.
+
+    def admit(self, link: Link, head: bytes) -> None:
+        task = asyncio.create_task(self._admit(link, head), name="admission")
+        self._admissions.add(task)
+        task.add_done_callback(self._admissions.discard)
+
+    async def _admit(self, link: Link, head: bytes) -> None:
+        address: Address | None = None
+        try:
+            if self._stopping or self.records.failing:
+                raise Refused(503, "The service is not available at the moment.", {"Retry-After": "10"})
+            protocol, request = _read(head)
+            address = address_of(request.path, self.base)
+            known = await self._identified(address, request)
+            version, spelling = chosen_version(request.headers, self.versions)
+            station = self.stations.get(known.id) or await self.records.station(known)
+            if not link.lost:
+                self._open(link, station, version, protocol, request, spelling)
+        except Refused as refusal:
+            self._refuse(link, refusal, address)
+        except Exception:
+            log.exception("handshake.failed", station=address and address.identity)
+            self._refuse(link, Refused(503, "Try again later.", {"Retry-After": "10"}), address)
+
+    async def _identified(self, address: Address, request: Request) -> Known:
+        """The station the request speaks for, proven by its credentials where it has any."""
+        password = password_of(request.headers, address.identity)
+        known = await self.records.known(address.operator, address.identity)
+        if known is None and self.register is not None:
+            await self.register(address)
+            known = await self.records.known(address.operator, address.identity)
+        if known is None:
+            raise Refused(404, "Unknown station.")
+        if known.password_hash is not None and (
+            password is None
+            or not self.vault.station_matches(known.password_hash, address.operator, address.identity, password)
+        ):
+            raise unauthorized("wrong password" if password is not None else "no credentials")
+        return known
+
+    def _open(
+        self, link: Link, station: Station, version: Version, protocol: ServerProtocol, request: Request, spelling: str
+    ) -> None:
+        protocol.available_subprotocols = [spelling]
+        protocol.available_extensions = [_DEFLATE]
+        response = protocol.accept(request)
+        if response.status_code != 101:
+            reason = (response.body or b"").decode().strip()
+            headers = {key: response.headers[key] for key in ("Allow", "Upgrade") if key in response.headers}
+            raise Refused(response.status_code, reason, headers)
+        station = self.stations.setdefault(station.id, station)
+        old, station.link = station.link, link
+        link.open(
+            response.serialize(), station, version,
+            deflate=bool(protocol.extensions), max_size=self.limits.max_size(version),
+        )  # fmt: skip
+        if old is not None:
+            log.warning("station.replaced", **_facts(station), address=link.address, remedy="two devices, one identity?")
+            old.close(1000, "replaced by a newer connection")
+        self.turn_ended(station)
+
+    def _refuse(self, link: Link, refusal: Refused, address: Address | None) -> None:
+        self.refused[refusal.status] = self.refused.get(refusal.status, 0) + 1
+        facts = {"operator": address.operator, "station": address.identity} if address else {}
+        log.warning("handshake.refused", status=refusal.status, reason=refusal.reason, address=link.address, **facts)
+        if not link.lost:
+            link.refuse(_response(refusal))
+
+    # Turns and ends.
+
+    def turn_ended(self, station: Station) -> None:
+        """The station has nothing under way: tell of its coming or going, or let it go on."""
+        link = station.link
+        if station.busy:
+            return
+        if link is None:
+            self._tell(station, station_gone(station, self.clock(), "connection lost"), gone=True)
+        elif not link.announced:
+            link.announced = True
+            now = self.clock()
+            unit = Unit(station, now)
+            unit.connection = (link.version, now)
+            unit.events.append(StationConnected(at=now, version=link.version, address=link.address))
+            self._tell(station, unit, gone=False)
+        else:
+            link.pump()
+
+    def link_lost(self, link: Link, reason: str) -> None:
+        station = link.station
+        if station.link is not link:
+            return  # A newer socket speaks for the station already.
+        station.link = None
+        if not station.busy:
+            self._tell(station, station_gone(station, self.clock(), reason), gone=True)
+
+    def _tell(self, station: Station, unit: Unit, *, gone: bool) -> None:
+        station.busy = True
+
+        def kept(commit: asyncio.Future[None]) -> None:
+            station.busy = False
+            error = commit.exception()
+            if error is not None:
+                log.error("station.connection_not_stored", **_facts(station), error=str(error))
+            if gone and station.link is None:
+                self.stations.pop(station.id, None)
+            elif error is not None and station.link is not None:
+                station.link.close(1013, "try again later")
+            else:
+                self.turn_ended(station)
+
+        self.records.commit(unit).add_done_callback(kept)
+
+    # Time.
+
+    def _links(self) -> list[Link]:
+        return [station.link for station in self.stations.values() if station.link is not None]
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(_SWEEP)
+            now = monotonic()
+            for link in [link for link in self.handshakes if now - link.heard_at > self.limits.handshake]:
+                link.abort()
+            for link in self._links():
+                self._look_after(link, now)
+
+    def _look_after(self, link: Link, now: float) -> None:
+        limits = self.limits
+        link.tick(now)
+        if link.stalled_at:
+            if now - link.stalled_at > limits.stalled:
+                log.warning("station.does_not_read", **_facts(link.station))
+                link.abort()
+        elif link.pinged_at:
+            if now - link.pinged_at > limits.pong_deadline:
+                log.warning("station.silent", **_facts(link.station))
+                link.abort()
+        elif limits.ping_interval and now - link.heard_at > limits.ping_interval:
+            link.ping(now)
+
+
+# No context takeover: an idle connection keeps no compression window (RFC 7692 7.1.1).
+_DEFLATE = ServerPerMessageDeflateFactory(server_no_context_takeover=True, client_no_context_takeover=True)
+
+
+def station_gone(station: Station, now: datetime, reason: str) -> Unit:
+    unit = Unit(station, now)
+    unit.connection = now
+    unit.events.append(StationDisconnected(at=now, reason=reason))
+    return unit
+
+
+def _read(head: bytes) -> tuple[ServerProtocol, Request]:
+    protocol = ServerProtocol()
+    protocol.receive_data(head)
+    events = protocol.events_received()
+    if not events or protocol.handshake_exc is not None:
+        raise Refused(400, f"This is no WebSocket handshake: {protocol.handshake_exc}.")
+    return protocol, events[0]
+
+
+def _response(refusal: Refused) -> bytes:
+    body = (refusal.text + "\n").encode()
+    lines = [
+        f"HTTP/1.1 {refusal.status} {HTTPStatus(refusal.status).phrase}",
+        *(f"{name}: {value}" for name, value in refusal.headers.items()),
+        "Content-Type: text/plain; charset=utf-8",
+        f"Content-Length: {len(body)}",
+        "Connection: close",
+    ]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def _facts(station: Station) -> dict[str, str]:
+    return {"operator": station.operator, "station": station.identity}

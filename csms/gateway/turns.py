@@ -1,0 +1,96 @@
+"""Takes one call of a station through its turn: handle, commit, answer.
+
+A handler is a coroutine that nearly never has to wait, so it is stepped from callbacks instead of by a task: no task
+exists for a connection, idle or busy. It may therefore await futures and tasks only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import structlog
+
+from csms.blocks.dispatch import TRANSACTION_ACTIONS, Context, answer
+from csms.domain.ports import StorageUnavailable
+from csms.ocpp import frames
+from csms.ocpp.errors import Fault, OcppError
+
+if TYPE_CHECKING:
+    from csms.gateway.link import Link
+
+log = structlog.get_logger()
+
+
+class Turn:
+    """One call under way. While it lasts its station is busy; it ends with an answer, or with the conversation."""
+
+    __slots__ = ("_answer", "_call", "_coroutine", "_ctx", "_link")
+
+    def __init__(self, link: Link, call: frames.Call, ctx: Context):
+        self._link = link
+        self._call = call
+        self._ctx = ctx
+        self._answer = b""
+        self._coroutine = answer(call, ctx)
+
+    def step(self, waited: asyncio.Future | None = None) -> None:
+        """Go on until the handler is done or has to wait."""
+        try:
+            waits_for = self._coroutine.send(None)
+        except StopIteration as finished:
+            self._answer = finished.value
+            self._commit(waited)
+        except OcppError as error:
+            log.warning("message.refused", **self._facts(), fault=error.fault, error=error.description)
+            self._end(frames.call_error(self._call.id, error, self._ctx.version), waited)
+        except Exception as error:
+            self._own_fault(error, waited)
+        else:
+            waits_for._asyncio_future_blocking = False  # As a task would: the future must not be awaited twice.
+            waits_for.add_done_callback(self.step)
+
+    def _commit(self, waited: asyncio.Future | None) -> None:
+        if self._ctx.repairs:
+            log.info("message.repaired", **self._facts(), repairs=self._ctx.repairs)
+        unit = self._ctx.work
+        if unit is None:
+            self._end(self._answer, waited)
+        else:
+            self._ctx.records.commit(unit).add_done_callback(self._kept)
+
+    def _kept(self, commit: asyncio.Future[None]) -> None:
+        error = commit.exception()
+        if error is None:
+            self._ctx.work.apply()
+            self._end(self._answer, commit)
+        else:
+            self._own_fault(error, commit)
+
+    def _own_fault(self, error: BaseException, waited: asyncio.Future | None) -> None:
+        """An error of ours: never the answer to a transaction message, which the station would then discard (G3)."""
+        if isinstance(error, StorageUnavailable):
+            log.error("message.not_stored", **self._facts(), error=str(error))
+        else:
+            log.error("message.failed", **self._facts(), exc_info=error)
+        if self._call.action in TRANSACTION_ACTIONS or isinstance(error, StorageUnavailable):
+            self._link.close(1013, "try again later")
+            self._end(b"", waited)
+        else:
+            refusal = OcppError(Fault.INTERNAL, "The message could not be processed.")
+            self._end(frames.call_error(self._call.id, refusal, self._ctx.version), waited)
+
+    def _end(self, answer: bytes, waited: asyncio.Future | None) -> None:
+        station = self._ctx.station
+        station.busy = False
+        if answer:
+            self._link.send(answer)
+        if waited is not None:  # Else whoever took the turn goes on with the next call itself.
+            self._link.gateway.turn_ended(station)
+
+    def _facts(self) -> dict[str, str]:
+        station = self._ctx.station
+        return {
+            "operator": station.operator, "station": station.identity, "message_id": self._call.id,
+            "action": self._call.action,
+        }  # fmt: skip

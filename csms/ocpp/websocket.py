@@ -1,0 +1,166 @@
+"""WebSocket messages after the handshake, without I/O: a short path for what stations send all day.
+
+An unfragmented, uncompressed text frame and a pong are read here. Everything else (fragments, pings, close frames,
+permessage-deflate, protocol violations) goes through the sans-I/O core of `websockets`, made when it is needed and let
+go when it is idle, so that a connection costs a few hundred bytes (RFC 6455, RFC 7692).
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from websockets.extensions.permessage_deflate import PerMessageDeflate
+from websockets.frames import DATA_OPCODES, Close, Frame, Opcode
+from websockets.protocol import CLIENT, OPEN, SERVER, Protocol
+
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # A platform without the C extension.
+    from websockets.utils import apply_mask
+
+TEXT, PING, PONG, CLOSE = 0x81, 0x89, 0x8A, 0x88  # First byte of a final, uncompressed frame.
+MAX_FRAGMENTS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The conversation is over: write what is left to send, then close the socket."""
+
+    code: int
+    reason: str
+
+
+class WebSocket:
+    """One side of an open WebSocket. Feed it bytes; it gives messages, and bytes to send."""
+
+    __slots__ = ("_client", "_core", "_deflate", "_max_size", "_parts", "_rest", "closed")
+
+    def __init__(self, *, client: bool = False, deflate: bool = False, max_size: int = 1 << 20):
+        """`max_size` bounds a message in bytes, inflated; `deflate`: permessage-deflate without context takeover."""
+        self._client = client
+        self._deflate = deflate
+        self._max_size = max_size
+        self._rest = b""
+        self._core: Protocol | None = None
+        self._parts: list[bytes] | None = None
+        self.closed: Closed | None = None
+
+    def receive(self, data: bytes) -> tuple[list[bytes], bytes]:
+        """Take bytes from the socket; return the whole text messages among them, and bytes to send.
+
+        When `closed` is set afterwards, send the bytes and close the socket.
+        """
+        if self._rest:
+            data = self._rest + data
+            self._rest = b""
+        messages: list[bytes] = []
+        out = b""
+        position, end = 0, len(data)
+        masked = not self._client
+        while end - position >= 2 and self.closed is None:
+            first, second = data[position], data[position + 1]
+            size, start = second & 0x7F, position + 2
+            if size == 126:
+                size, start = int.from_bytes(data[start : start + 2], "big"), start + 2
+            elif size == 127:
+                size, start = int.from_bytes(data[start : start + 8], "big"), start + 8
+            body = start + 4 if masked else start
+            stop = body + size
+            if (second >= 0x80) is not masked or (size > self._max_size and start <= end):
+                stop = end  # The core refuses it by its header, before the body is buffered.
+            elif stop > end or start > end:
+                break
+            elif first == TEXT and self._core is None:
+                payload = data[body:stop]
+                if masked:
+                    payload = apply_mask(payload, data[start:body])
+                if payload.isascii() or _is_utf8(payload):
+                    messages.append(payload)
+                else:
+                    out += self._fail(1007, "invalid UTF-8")
+                position = stop
+                continue
+            elif first == PONG and size < 126:
+                position = stop
+                continue
+            out += self._through_core(data[position:stop], messages)
+            position = stop
+        if position < end and self.closed is None:
+            self._rest = data[position:]
+        return messages, out
+
+    def frame(self, payload: bytes, first: int = TEXT) -> bytes:
+        """The bytes that carry `payload` as one frame."""
+        size = len(payload)
+        mask_bit = 0x80 if self._client else 0
+        if size < 126:
+            header = bytes((first, mask_bit | size))
+        elif size < 65536:
+            header = bytes((first, mask_bit | 126)) + size.to_bytes(2, "big")
+        else:
+            header = bytes((first, mask_bit | 127)) + size.to_bytes(8, "big")
+        if not self._client:
+            return header + payload
+        mask = os.urandom(4)
+        return header + mask + apply_mask(payload, mask)
+
+    def close(self, code: int, reason: str = "") -> bytes:
+        """Start (and, for us, end) the closing handshake: the close frame to send before the socket is closed."""
+        if self.closed is not None:
+            return b""
+        return self._fail(code, reason)
+
+    def _fail(self, code: int, reason: str) -> bytes:
+        self.closed = Closed(code, reason)
+        self._core = self._parts = None
+        self._rest = b""
+        return self.frame(Close(code, reason).serialize(), CLOSE)
+
+    def _through_core(self, data: bytes, messages: list[bytes]) -> bytes:
+        """Rare, correct, not fast: whole frames (or a refusable header) go to the core of `websockets`."""
+        core = self._core
+        if core is None:
+            self._core = core = Protocol(CLIENT if self._client else SERVER, max_size=self._max_size)
+            if self._deflate:
+                core.extensions = [PerMessageDeflate(True, True, 15, 15)]
+        core.receive_data(data)
+        for event in core.events_received():
+            if event.opcode in DATA_OPCODES and not self._collect(event, messages):
+                return self._fail(*self._why_not(event))
+        out = b"".join(core.data_to_send())
+        if core.state is not OPEN:
+            close = core.close_sent or core.close_rcvd or Close(1006, "")
+            self.closed = Closed(close.code, close.reason)
+        if core.state is not OPEN or core.current_size is None:  # Idle again: back to the short path.
+            self._core = None
+        return out
+
+    def _collect(self, event: Frame, messages: list[bytes]) -> bool:
+        """Put fragments together; False for what ends the conversation."""
+        if self._parts is None:
+            self._parts = []
+        self._parts.append(bytes(event.data))
+        if event.opcode is Opcode.BINARY or len(self._parts) > MAX_FRAGMENTS:
+            return False
+        if event.fin:
+            message = b"".join(self._parts)
+            self._parts = None
+            messages.append(message)
+            return _is_utf8(message) or not messages.pop()
+        return True
+
+    def _why_not(self, event: Frame) -> tuple[int, str]:
+        if event.opcode is Opcode.BINARY:
+            return 1003, "OCPP messages are text"
+        if self._parts is None:
+            return 1007, "invalid UTF-8"
+        return 1009, "too many fragments"
+
+
+def _is_utf8(payload: bytes) -> bool:
+    try:
+        payload.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""Keeps what the domain decided: group commit, look-ups and read models."""

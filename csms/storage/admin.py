@@ -1,0 +1,108 @@
+"""What people change: operators, stations, tokens and keys, each change one transaction of the writer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from csms.domain.tokens import folded
+from csms.storage.tables import api_keys, operators, stations, tokens
+
+Job = Callable[[sa.Connection], Any]
+
+DEFAULT_OPERATOR = "default"
+
+
+def ensure_operator(name: str) -> Callable[[sa.Connection], int]:
+    """The operator's id; it is created when it is new."""
+
+    def job(connection: sa.Connection) -> int:
+        found = connection.execute(sa.select(operators.c.id).where(operators.c.name == name)).scalar()
+        if found is not None:
+            return found
+        return connection.execute(sa.insert(operators).values(name=name)).inserted_primary_key[0]
+
+    return job
+
+
+def put_station(operator_id: int, identity: str, changes: dict[str, Any], now: datetime) -> Callable[..., bool]:
+    """Create the station or change what is given; True when it is new."""
+
+    def job(connection: sa.Connection) -> bool:
+        return _put_station(connection, operator_id, identity, changes, now)
+
+    return job
+
+
+def put_stations(operator_id: int, rows: list[tuple[str, dict[str, Any]]], now: datetime) -> Callable[..., int]:
+    """Many stations in one transaction; returns how many are new."""
+
+    def job(connection: sa.Connection) -> int:
+        return sum(_put_station(connection, operator_id, identity, changes, now) for identity, changes in rows)
+
+    return job
+
+
+def _put_station(
+    connection: sa.Connection, operator_id: int, identity: str, changes: dict[str, Any], now: datetime
+) -> bool:
+    same = sa.and_(stations.c.operator_id == operator_id, stations.c.identity == identity)
+    found = connection.execute(sa.select(stations.c.id).where(same)).scalar()
+    if found is None:
+        connection.execute(
+            sa.insert(stations).values(operator_id=operator_id, identity=identity, created_at=now, **changes)
+        )
+        return True
+    if changes:
+        connection.execute(sa.update(stations).where(stations.c.id == found).values(**changes))
+    return False
+
+
+def put_token(operator_id: int, value: str, fields: dict[str, Any], now: datetime) -> Callable[..., bool]:
+    """Create the token or replace its fields; True when it is new. The value is compared without case."""
+
+    def job(connection: sa.Connection) -> bool:
+        same = sa.and_(tokens.c.operator_id == operator_id, tokens.c.folded == folded(value))
+        done = connection.execute(sa.update(tokens).where(same).values(value=value, **fields))
+        if done.rowcount:
+            return False
+        connection.execute(
+            sa.insert(tokens).values(
+                operator_id=operator_id, folded=folded(value), value=value, created_at=now, **fields
+            )
+        )
+        return True
+
+    return job
+
+
+def delete_token(operator_id: int, value: str) -> Callable[..., bool]:
+    same = sa.and_(tokens.c.operator_id == operator_id, tokens.c.folded == folded(value))
+    return lambda connection: bool(connection.execute(sa.delete(tokens).where(same)).rowcount)
+
+
+def put_key(name: str, role: str, key_hash: bytes, now: datetime) -> Job:
+    """Create an API key or give the key of this name a new secret."""
+
+    def job(connection: sa.Connection) -> None:
+        done = connection.execute(
+            sa.update(api_keys).where(api_keys.c.name == name).values(key_hash=key_hash, role=role)
+        )
+        if not done.rowcount:
+            connection.execute(
+                sa.insert(api_keys).values(name=name, role=role, key_hash=key_hash, created_at=now)
+            )
+
+    return job
+
+
+def key_role(key_hash: bytes) -> Callable[..., str | None]:
+    query = sa.select(api_keys.c.role).where(api_keys.c.key_hash == key_hash)
+    return lambda connection: connection.execute(query).scalar()
+
+
+def has_keys(connection: sa.Connection) -> bool:
+    return connection.execute(sa.select(sa.func.count()).select_from(api_keys)).scalar_one() > 0

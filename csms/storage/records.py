@@ -1,0 +1,167 @@
+"""The records the blocks and the gateway ask for: look-ups in batches, commits in groups."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Iterable
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from csms.domain.sessions import Session
+from csms.domain.stations import Connector, Station
+from csms.domain.tokens import Token, folded
+from csms.domain.unit import Unit
+from csms.storage.batched import Batched
+from csms.storage.database import Database
+from csms.storage.rows import session_from
+from csms.storage.tables import connectors, counters, operators, sessions, stations, tokens
+
+_IDS_PER_START = 1 << 32
+
+
+class Known(msgspec.Struct, frozen=True):
+    """A station as the handshake needs it; `password_hash` None: it need not identify itself."""
+
+    id: int
+    operator_id: int
+    operator: str
+    identity: str
+    password_hash: bytes | None
+    admission: str
+    registration: str | None
+    strict: bool
+    next_transaction: int
+
+
+class Records:
+    """What is kept, seen from the gateway and the blocks (`csms.domain.ports.Records`)."""
+
+    def __init__(self, database: Database, ids: Iterable[int]):
+        self._database = database
+        self._ids = iter(ids)
+        self._stations = Batched("stations", self._load_stations)
+        self._hot = Batched("hot-state", self._load_hot)
+        self._tokens = Batched("tokens", self._load_tokens)
+
+    @property
+    def failing(self) -> bool:
+        return self._database.writer.failing
+
+    def commit(self, unit: Unit) -> Awaitable[None]:
+        return self._database.writer.commit(unit)
+
+    def next_session_id(self) -> int:
+        return next(self._ids)
+
+    def known(self, operator: str, identity: str) -> Awaitable[Known | None]:
+        return self._stations.find((operator, identity))
+
+    async def station(self, known: Known) -> Station:
+        """The hot state of a station that was admitted."""
+        station = Station(known.id, known.operator_id, sys.intern(known.operator), known.identity)
+        station.admission = sys.intern(known.admission)
+        station.registration = sys.intern(known.registration) if known.registration else None
+        station.strict = known.strict
+        station.next_transaction = known.next_transaction
+        found = await self._hot.find(known.id)
+        if found is not None:
+            reported, running = found
+            station.connectors = {connector.ref: connector for connector in reported} or None
+            station.sessions = {session.id: session for session in running} or None
+        return station
+
+    def token(self, operator_id: int, value: str) -> Awaitable[Token | None]:
+        return self._tokens.find((operator_id, folded(value)))
+
+    # Tasks, since handlers are driven without one (gateway.turns) and the driver of the database asks for its own.
+
+    def session_by_start(self, station_id: int, start_key: str) -> Awaitable[Session | None]:
+        return self._newest_session(sessions.c.station_id == station_id, sessions.c.start_key == start_key)
+
+    def session_by_transaction(self, station_id: int, transaction_id: str) -> Awaitable[Session | None]:
+        return self._newest_session(
+            sessions.c.station_id == station_id, sessions.c.transaction_id == transaction_id
+        )
+
+    def has_reading(self, session_id: int, sampled_at_us: int, readings: bytes) -> Awaitable[bool]:
+        async def look() -> bool:
+            return bool(await self._rows(_READING, session=session_id, at=sampled_at_us, readings=readings.decode()))
+
+        return asyncio.ensure_future(look())
+
+    def _newest_session(self, *conditions: sa.ColumnElement[bool]) -> Awaitable[Session | None]:
+        async def look() -> Session | None:
+            rows = await self._rows(sa.select(sessions).where(*conditions).order_by(sessions.c.id.desc()).limit(1))
+            return session_from(rows[0]) if rows else None
+
+        return asyncio.ensure_future(look())
+
+    async def _load_stations(self, keys: list[tuple[str, str]]) -> dict[tuple[str, str], Known]:
+        rows = await self._rows(_KNOWN, identities=[identity for _, identity in keys])
+        return {(row.operator, row.identity): Known(**row._mapping) for row in rows}
+
+    async def _load_hot(self, ids: list[int]) -> dict[int, tuple[list[Connector], list[Session]]]:
+        found: dict[int, tuple[list[Connector], list[Session]]] = {id: ([], []) for id in ids}
+        for row in await self._rows(_CONNECTORS, ids=ids):
+            found[row.station_id][0].append(_connector(row))
+        for row in await self._rows(_OPEN_SESSIONS, ids=ids):
+            found[row.station_id][1].append(session_from(row))
+        return found
+
+    async def _load_tokens(self, keys: list[tuple[int, str]]) -> dict[tuple[int, str], Token]:
+        rows = await self._rows(_TOKENS, folded=[value for _, value in keys])
+        return {
+            (row.operator_id, row.folded): Token(row.value, row.type, row.status, row.group, row.expires_at)
+            for row in rows
+        }
+
+    async def _rows(self, query: sa.Executable, **values: Any) -> list[Any]:
+        async with self._database.reader.connect() as connection:
+            return list((await connection.execute(query, values)).all())
+
+
+async def open_records(database: Database, now: datetime) -> Records:
+    """Records for one run of the server: session ids start where no other run has been."""
+
+    def begin(connection: sa.Connection) -> int:
+        connection.execute(sa.insert(counters).prefix_with("OR IGNORE").values(name="server_start", value=0))
+        connection.execute(
+            sa.update(counters).where(counters.c.name == "server_start").values(value=counters.c.value + 1)
+        )
+        # A server that was killed could not say that its stations are gone.
+        connection.execute(sa.update(stations).where(stations.c.connected_at.is_not(None)).values(connected_at=None))
+        return connection.execute(sa.select(counters.c.value).where(counters.c.name == "server_start")).scalar_one()
+
+    start = await database.writer.run(begin)
+    # Below 2^53 (exact in JavaScript) for two million starts of the server.
+    return Records(database, iter(range(start * _IDS_PER_START, (start + 1) * _IDS_PER_START)))
+
+
+def _connector(row: Any) -> Connector:
+    return Connector(
+        row.evse_id, row.connector_id, sys.intern(row.status), row.reported_at, row.detail and sys.intern(row.detail),
+        row.error_code and sys.intern(row.error_code), row.error_info, row.vendor_error_code,
+    )  # fmt: skip
+
+
+_KNOWN = (
+    sa.select(
+        stations.c.id, stations.c.operator_id, operators.c.name.label("operator"), stations.c.identity,
+        stations.c.password_hash, stations.c.admission, stations.c.registration, stations.c.strict,
+        stations.c.next_transaction,
+    )
+    .join_from(stations, operators)
+    .where(stations.c.identity.in_(sa.bindparam("identities", expanding=True)))
+)  # fmt: skip
+_CONNECTORS = sa.select(connectors).where(connectors.c.station_id.in_(sa.bindparam("ids", expanding=True)))
+_OPEN_SESSIONS = sa.select(sessions).where(
+    sessions.c.station_id.in_(sa.bindparam("ids", expanding=True)), sessions.c.ended_at.is_(None)
+)
+_TOKENS = sa.select(tokens).where(tokens.c.folded.in_(sa.bindparam("folded", expanding=True)))
+_READING = sa.text(
+    "SELECT 1 FROM samples WHERE session_id = :session AND sampled_at = :at AND readings = :readings LIMIT 1"
+)

@@ -1,0 +1,223 @@
+"""The one thread that writes to SQLite: what is waiting is committed together, then answered.
+
+It alone writes and checkpoints (SQLite 3.7.0-3.51.2 can lose a WAL reset when two connections do), with
+synchronous=FULL: a resolved future means that the rows are on disk. There is no timer: a commit takes whatever has
+gathered while the one before it was being synced.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from functools import cache
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+import structlog
+
+from csms.domain.ports import StorageUnavailable
+from csms.domain.unit import Unit
+from csms.storage.rows import Statement, rows_of
+
+T = TypeVar("T")
+Job = Callable[[sa.Connection], Any]
+
+_CHUNKS = (64, 16, 4, 1)  # Few sizes, so that each statement is prepared once.
+_MOST_UNITS = 2_000  # In one commit: bounds the wait of the first for the last.
+
+log = structlog.get_logger()
+
+
+class SqliteWriter:
+    """Commits units and runs jobs, one after the other, in its own thread."""
+
+    def __init__(self, path: str, *, synchronous: str = "FULL", patience: float = 25.0):
+        """`patience`: how long a failing commit is tried again before its units are given back (seconds)."""
+        self._path = path
+        self._synchronous = synchronous
+        self._patience = patience
+        self._loop = asyncio.get_running_loop()
+        self._waiting: deque[tuple[Unit | Job, asyncio.Future]] = deque()
+        self._wake = threading.Event()
+        self._stopping = False
+        self.failing = False  # Nothing can be stored at the moment: new stations are better sent away.
+        self._engine = sa.create_engine("sqlite://", creator=self._connect, poolclass=sa.StaticPool)
+        self._connection: sqlite3.Connection | None = None
+        self._thread = threading.Thread(target=self._run, name="csms-writer", daemon=True)
+        self._thread.start()
+
+    def commit(self, unit: Unit) -> asyncio.Future[None]:
+        return self._put(unit)
+
+    def run(self, job: Callable[[sa.Connection], T]) -> asyncio.Future[T]:
+        """Run `job` in a transaction of its own; it is rolled back if the job raises."""
+        return self._put(job)
+
+    async def close(self) -> None:
+        """Finish what is waiting, then stop."""
+        self._stopping = True
+        self._wake.set()
+        await asyncio.to_thread(self._thread.join)
+
+    def _put(self, work: Unit | Job) -> asyncio.Future:
+        future = self._loop.create_future()
+        if self._stopping:
+            future.set_exception(StorageUnavailable("the server is stopping"))
+            return future
+        self._waiting.append((work, future))
+        self._wake.set()
+        return future
+
+    # In the thread.
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self._path, isolation_level=None, check_same_thread=False, cached_statements=200, timeout=1.0
+        )
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute(f"PRAGMA synchronous={self._synchronous}")
+        connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute("PRAGMA wal_autocheckpoint=4000")
+        connection.execute("PRAGMA cache_size=-65536")
+        return connection
+
+    def _run(self) -> None:
+        while True:
+            self._wake.wait()
+            self._wake.clear()
+            while self._waiting:
+                self._next()
+            if self._stopping:
+                break
+        self._engine.dispose()
+
+    def _next(self) -> None:
+        units: list[tuple[Unit, asyncio.Future]] = []
+        while self._waiting and len(units) < _MOST_UNITS and isinstance(self._waiting[0][0], Unit):
+            units.append(self._waiting.popleft())
+        if units:
+            self._settle(self._commit_all(units))
+        if self._waiting and not isinstance(self._waiting[0][0], Unit):
+            job, future = self._waiting.popleft()
+            self._settle([self._run_job(job, future)])
+
+    def _commit_all(self, units: list[tuple[Unit, asyncio.Future]]) -> list[tuple[asyncio.Future, Any, Any]]:
+        """Together if possible; else one by one, so that a bad one never fails its neighbours."""
+        error = self._patiently(lambda connection: _write(connection, [unit for unit, _ in units]))
+        if error is None:
+            return [(future, None, None) for _, future in units]
+        if isinstance(error, StorageUnavailable) or len(units) == 1:
+            return [(future, None, error) for _, future in units]
+        return [outcome for pair in units for outcome in self._commit_all([pair])]
+
+    def _patiently(self, write: Callable[[sqlite3.Connection], None]) -> Exception | None:
+        """Write and commit; while the database cannot (locked, full, unreadable), try again within the patience."""
+        until = time.monotonic() + (0 if self.failing else self._patience)
+        pause = 0.02
+        while True:
+            try:
+                self._transact(write)
+            except sqlite3.IntegrityError as error:
+                return error
+            except sqlite3.Error as error:
+                if not self.failing:
+                    log.error("storage.failing", error=str(error), remedy="free disk space or end what locks the file")
+                self.failing = True
+                if time.monotonic() >= until or self._stopping:
+                    return StorageUnavailable(str(error))
+                time.sleep(pause)
+                pause = min(pause * 2, 1.0)
+            except Exception as error:
+                log.exception("storage.unit_unwritable")
+                return error
+            else:
+                if self.failing:
+                    log.warning("storage.recovered")
+                self.failing = False
+                return None
+
+    def _transact(self, write: Callable[[sqlite3.Connection], None]) -> None:
+        if self._connection is None:
+            self._connection = self._engine.raw_connection().driver_connection
+        connection = self._connection
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            write(connection)
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+    def _run_job(self, job: Job, future: asyncio.Future) -> tuple[asyncio.Future, Any, Any]:
+        try:
+            with self._engine.connect() as connection:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                try:
+                    result = job(connection)
+                    connection.exec_driver_sql("COMMIT")
+                except BaseException:
+                    if connection.connection.driver_connection.in_transaction:
+                        connection.exec_driver_sql("ROLLBACK")
+                    raise
+            return future, result, None
+        except sa.exc.OperationalError as error:
+            return future, None, StorageUnavailable(str(error.orig))
+        except Exception as error:
+            return future, None, error
+
+    def _settle(self, outcomes: list[tuple[asyncio.Future, Any, Any]]) -> None:
+        self._loop.call_soon_threadsafe(_resolve, outcomes)
+
+
+def _resolve(outcomes: list[tuple[asyncio.Future, Any, Any]]) -> None:
+    for future, result, error in outcomes:
+        if future.done():
+            continue
+        if error is None:
+            future.set_result(result)
+        else:
+            future.set_exception(error)
+
+
+def _write(connection: sqlite3.Connection, units: list[Unit]) -> None:
+    for statement, rows in rows_of(units).items():
+        if statement.update or statement.upsert:
+            rows = _latest(rows, statement.keys)
+        start = 0
+        for size in _CHUNKS:
+            while len(rows) - start >= size:
+                values = [value for row in rows[start : start + size] for value in row]
+                connection.execute(_sql(statement, size), values)
+                start += size
+
+
+def _latest(rows: list[tuple], keys: int) -> list[tuple]:
+    """Of several new states of one row the last one counts."""
+    latest = {row[:keys]: row for row in rows}
+    return rows if len(latest) == len(rows) else list(latest.values())
+
+
+@cache
+def _sql(statement: Statement, rows: int) -> str:
+    """The SQL that writes this many rows at once: one step of the engine, so the thread gives up the GIL once."""
+    table = statement.table.name
+    marks = ",".join(["(" + ",".join("?" * len(statement.columns)) + ")"] * rows)
+    if statement.update:
+        moving = enumerate(statement.columns[statement.keys :], statement.keys + 1)
+        assignments = ", ".join(f'"{column}"=v.column{number}' for number, column in moving)
+        found = " AND ".join(
+            f'{table}."{column}"=v.column{number}' for number, column in enumerate(statement.columns[: statement.keys], 1)
+        )
+        return f"UPDATE {table} SET {assignments} FROM (VALUES {marks}) AS v WHERE {found}"
+    columns = ", ".join(f'"{column}"' for column in statement.columns)
+    sql = f"INSERT INTO {table} ({columns}) VALUES {marks}"
+    if statement.upsert:
+        keys = ", ".join(f'"{column}"' for column in statement.columns[: statement.keys])
+        moving = ", ".join(f'"{column}"=excluded."{column}"' for column in statement.columns[statement.keys :])
+        sql += f" ON CONFLICT ({keys}) DO UPDATE SET {moving}"
+    return sql

@@ -1,0 +1,209 @@
+"""The tables, the same for SQLite and PostgreSQL.
+
+Times are whole microseconds since 1970 UTC: cheap to write by the thousand, exact, and sorted by any engine.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)  # fmt: skip
+
+metadata = MetaData(
+    naming_convention={"ix": "ix_%(table_name)s_%(column_0_N_name)s", "uq": "uq_%(table_name)s_%(column_0_N_name)s"}
+)
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+# SQLite numbers rows by itself only for a column of exactly this type.
+Id = BigInteger().with_variant(Integer(), "sqlite")
+
+
+def to_us(moment: datetime) -> int:
+    """Microseconds since 1970 UTC."""
+    return (moment - EPOCH) // _MICROSECOND
+
+
+def from_us(microseconds: int) -> datetime:
+    return EPOCH + timedelta(microseconds=microseconds)
+
+
+class Instant(TypeDecorator[datetime]):
+    """A UTC time, stored as microseconds."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Any) -> int | None:
+        return None if value is None else to_us(value)
+
+    def process_result_value(self, value: int | None, dialect: Any) -> datetime | None:
+        return None if value is None else from_us(value)
+
+
+operators = Table(
+    "operators", metadata,
+    Column("id", Id, primary_key=True),
+    Column("name", String(64), nullable=False, unique=True),
+)  # fmt: skip
+
+stations = Table(
+    "stations", metadata,
+    Column("id", Id, primary_key=True),
+    Column("operator_id", ForeignKey("operators.id"), nullable=False),
+    Column("identity", String(48), nullable=False),
+    Column("password_hash", LargeBinary),  # Keyed hash; null: no credentials are asked for.
+    Column("admission", String(16), nullable=False, server_default="accepted"),
+    Column("registration", String(16)),
+    Column("strict", Boolean, nullable=False, server_default=text("false")),
+    Column("version", String(8)),  # As spoken on the latest connection; never used to speak (T70).
+    Column("vendor", Text), Column("model", Text), Column("serial", Text), Column("firmware", Text),
+    Column("iccid", Text), Column("imsi", Text),
+    Column("next_transaction", Integer, nullable=False, server_default="1"),
+    Column("connected_at", Instant),  # Null while not connected.
+    Column("last_seen_at", Instant),
+    Column("booted_at", Instant),
+    Column("created_at", Instant, nullable=False),
+    UniqueConstraint("operator_id", "identity"),
+)  # fmt: skip
+
+connectors = Table(
+    "connectors", metadata,
+    Column("station_id", ForeignKey("stations.id", ondelete="CASCADE"), primary_key=True),
+    Column("evse_id", Integer, primary_key=True),
+    Column("connector_id", Integer, primary_key=True),
+    Column("status", String(16), nullable=False),
+    Column("detail", Text), Column("error_code", Text), Column("error_info", Text), Column("vendor_error_code", Text),
+    Column("reported_at", Instant, nullable=False),
+)  # fmt: skip
+
+sessions = Table(
+    "sessions", metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("operator_id", ForeignKey("operators.id"), nullable=False),
+    Column("station_id", ForeignKey("stations.id"), nullable=False),
+    Column("transaction_id", Text, nullable=False),
+    Column("start_key", Text, nullable=False), Column("incarnation", Integer, nullable=False, server_default="0"),
+    Column("version", String(8), nullable=False),
+    Column("evse_id", Integer), Column("connector_id", Integer),
+    Column("token", Text), Column("token_type", Text), Column("group", Text),
+    Column("authorization", String(16), nullable=False),
+    Column("started_at", Instant, nullable=False),
+    Column("received_at", Instant, nullable=False),
+    Column("ended_at", Instant),
+    Column("stop_reason", Text), Column("stop_token", Text),
+    Column("phase", String(16), nullable=False),
+    Column("meter_start_wh", Float), Column("meter_stop_wh", Float),
+    Column("energy_wh", Float, nullable=False),
+    Column("power_w", Float), Column("soc", Float),
+    Column("first", Text), Column("last", Text), Column("last_digest", BigInteger),
+    Column("seen", Text, nullable=False, server_default="[]"),
+    Column("start_seq", BigInteger), Column("end_seq", BigInteger),
+    Column("remote_start_id", BigInteger), Column("reservation_id", BigInteger),
+    Column("flags", Text, nullable=False, server_default="[]"),
+    UniqueConstraint("station_id", "start_key", "incarnation"),
+    Index(None, "station_id", "transaction_id"),
+    Index("ix_sessions_open", "station_id", sqlite_where=text("ended_at IS NULL"),
+          postgresql_where=text("ended_at IS NULL")),
+    Index(None, "started_at"),
+)  # fmt: skip
+
+samples = Table(
+    "samples", metadata,
+    Column("id", Id, primary_key=True),
+    Column("station_id", BigInteger, nullable=False),
+    Column("session_id", BigInteger),  # Null: outside any session, or for one we do not know (T16).
+    Column("evse_id", Integer), Column("connector_id", Integer),
+    Column("sampled_at", Instant, nullable=False),
+    Column("received_at", Instant, nullable=False),
+    Column("register_wh", Float), Column("power_w", Float), Column("soc", Float),
+    Column("readings", Text, nullable=False),  # Every sampled value as sent, JSON.
+    Index("ix_samples_session", "session_id", "sampled_at", sqlite_where=text("session_id IS NOT NULL"),
+          postgresql_where=text("session_id IS NOT NULL")),
+)  # fmt: skip
+
+unmatched = Table(
+    "unmatched", metadata,
+    Column("id", Id, primary_key=True),
+    Column("station_id", BigInteger, nullable=False),
+    Column("received_at", Instant, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("payload", Text, nullable=False),  # Raw, as sent.
+)  # fmt: skip
+
+tokens = Table(
+    "tokens", metadata,
+    Column("operator_id", ForeignKey("operators.id"), primary_key=True),
+    Column("folded", Text, primary_key=True),  # What is compared: tokens ignore case (T30).
+    Column("value", Text, nullable=False),
+    Column("type", Text),
+    Column("status", String(16), nullable=False),
+    Column("group", Text),
+    Column("expires_at", Instant),
+    Column("created_at", Instant, nullable=False),
+)  # fmt: skip
+
+api_keys = Table(
+    "api_keys", metadata,
+    Column("id", Id, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("role", String(16), nullable=False),
+    Column("key_hash", LargeBinary, nullable=False, unique=True),
+    Column("created_at", Instant, nullable=False),
+)  # fmt: skip
+
+commands = Table(
+    "commands", metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("operator_id", ForeignKey("operators.id"), nullable=False),
+    Column("station_id", ForeignKey("stations.id"), nullable=False),
+    Column("action", Text, nullable=False),
+    Column("request", Text, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("response", Text), Column("error", Text),
+    Column("created_at", Instant, nullable=False),
+    Column("sent_at", Instant), Column("settled_at", Instant),
+    Index(None, "station_id", "created_at"),
+)  # fmt: skip
+
+outbox = Table(
+    "outbox", metadata,
+    Column("id", Id, primary_key=True),
+    Column("at", Instant, nullable=False),
+    Column("operator", Text, nullable=False),
+    Column("station", Text, nullable=False),
+    Column("events", Text, nullable=False),  # JSON array; an event's id is "<outbox id>-<place in the array>".
+    sqlite_autoincrement=True,  # An id is never used twice, even when the newest row was purged.
+)  # fmt: skip
+
+subscribers = Table(
+    "subscribers", metadata,
+    Column("name", String(64), primary_key=True),
+    Column("position", BigInteger, nullable=False),  # The last outbox id it has confirmed.
+)  # fmt: skip
+
+counters = Table(
+    "counters", metadata,
+    Column("name", String(32), primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)  # fmt: skip
+
