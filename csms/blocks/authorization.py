@@ -17,6 +17,7 @@ VERDICT_16: dict[Verdict, str] = {
 }
 VERDICT_2X: dict[Verdict, str] = VERDICT_16 | {"unknown": "Unknown"}
 MAX_ID_TAG = 20
+MAX_ID_TOKEN = 36
 
 
 @answers
@@ -51,7 +52,7 @@ def tag_info(decision: Decision) -> v16.IdTagInfo:
 
 
 def token_info(decision: Decision) -> v201.IdTokenInfo:
-    group = v201.IdToken(id_token=decision.group, type="Central") if decision.group else None
+    group = v201.IdToken(id_token=decision.group[:MAX_ID_TOKEN], type="Central") if decision.group else None
     return v201.IdTokenInfo(
         status=VERDICT_2X[decision.verdict], group_id_token=group, cache_expiry_date_time=_whole_seconds(decision)
     )

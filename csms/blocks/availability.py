@@ -46,7 +46,7 @@ async def heartbeat_2x(request: v201.Heartbeat, ctx: Context) -> v201.HeartbeatR
 async def status_16(request: v16.StatusNotification, ctx: Context) -> v16.StatusNotificationResponse:
     status, phase = STATUS_16[request.status]
     ref = ConnectorRef(request.connector_id, 1 if request.connector_id else 0)
-    _reported(ctx, Connector(
+    connector = Connector(
         evse_id=ref.evse_id,
         connector_id=ref.connector_id,
         status=status,
@@ -55,8 +55,9 @@ async def status_16(request: v16.StatusNotification, ctx: Context) -> v16.Status
         error_code=request.error_code if request.error_code != "NoError" else None,
         error_info=request.info,
         vendor_error_code=request.vendor_error_code,
-    ))  # fmt: skip
-    if phase is not None:
+    )
+    _reported(ctx, connector)
+    if phase is not None and not ctx.station.is_outdated(connector):
         _session_is(ctx, ref, phase)
     return v16.StatusNotificationResponse()
 

@@ -19,6 +19,7 @@ POWER = "Power.Active.Import"
 STATE_OF_CHARGE = "SoC"
 _PLACE = {"Transaction.Begin": BEGIN, "Transaction.End": END}
 _KILO = {"kWh": 1000.0, "kW": 1000.0}
+_IMPOSSIBLE = 1e15  # Wh, W: no reading. Near it sums overflow, and what is not finite cannot be read back (I2, I4).
 _CORD = (None, "Outlet", "Cable")  # Where what the car got is measured; Inlet and Body count losses too.
 _encode = msgspec.json.Encoder().encode
 
@@ -103,10 +104,15 @@ def readings_2x(values: list[v201.MeterValue] | None, received_at: datetime) -> 
         _reading(
             trusted_time(value.timestamp, received_at),
             tuple(map(_sample_2x, value.sampled_value)),
-            _PLACE.get(value.sampled_value[0].context or "", WITHIN),
+            _place_2x(value.sampled_value),
         )
         for value in values or ()
     ]
+
+
+def _place_2x(samples: list[v201.SampledValue]) -> int:
+    """Where in its transaction a moment lies; samples that could not be read are missing (T55)."""
+    return next((_PLACE[sample.context] for sample in samples if sample.context in _PLACE), WITHIN)
 
 
 def _sample_16(sent: v16.SampledValue) -> Sample:
@@ -162,7 +168,7 @@ def _number(text: str) -> float | str:
         number = float(text.replace(",", ".") if text.count(",") == 1 and "." not in text else text)
     except ValueError:
         return text
-    return number if abs(number) < 1e15 else text  # NaN and the infinities fail the comparison.
+    return number if abs(number) < _IMPOSSIBLE else text  # NaN and the infinities fail the comparison.
 
 
 def _reading(at: datetime, samples: tuple[Sample, ...], place: int) -> Reading:
@@ -182,14 +188,22 @@ def _quantity(samples: tuple[Sample, ...], measurand: str) -> float | None:
     for sample in samples:
         if sample.measurand != measurand or type(sample.value) is str or sample.location not in _CORD:
             continue
-        value = sample.value * _KILO.get(sample.unit, 1.0)
-        if sample.multiplier:
-            value *= 10.0**sample.multiplier
+        value = _scaled(sample.value, sample)
+        if value is None:
+            continue
         if sample.phase is None:
             return value
         if sample.phase in ("L1", "L2", "L3", "L1-N", "L2-N", "L3-N"):
             phases.append(value)
     return sum(phases) if phases else None
+
+
+def _scaled(value: float, sample: Sample) -> float | None:
+    """The value in Wh, W or percent (T60); None where it is beyond anything measured."""
+    if not -30 <= sample.multiplier <= 30:
+        return None
+    scaled = value * _KILO.get(sample.unit, 1.0) * 10.0**sample.multiplier
+    return scaled if abs(scaled) < _IMPOSSIBLE else None
 
 
 def _microseconds(moment: datetime) -> int:

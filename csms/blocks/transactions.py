@@ -53,7 +53,8 @@ async def stop_16(request: v16.StopTransaction, ctx: Context) -> v16.StopTransac
         readings = await without_stored(ctx, session, readings_16(request.transaction_data or [], ctx.now))
         session = metered(session, [*readings, Reading(ended_at, (), float(request.meter_stop), place=END)])
         # No reason means Local (T14).
-        _close(ctx, closed(session, ended_at, request.reason or "Local", request.id_tag), readings)
+        ended = closed(session, ended_at, request.reason or "Local", request.id_tag)
+        _close(ctx, ended if ended_at == request.timestamp else flagged(ended, UNPLAUSIBLE_TIME), readings)
     return answer
 
 
@@ -102,7 +103,7 @@ def _begin_16(ctx: Context, request: v16.StartTransaction, decision: Decision, a
     ctx.unit.next_transaction = number + 1
     started_at = trusted_time(request.timestamp, ctx.now)
     flags = [REFUSED] if not decision.accepted else []  # Still recorded: its stop must match (T07).
-    if _without_clock(request.timestamp):
+    if started_at != request.timestamp:
         flags.append(UNPLAUSIBLE_TIME)
     session = Session(
         id=ctx.records.next_session_id(),
@@ -175,6 +176,8 @@ def _moved_on(
         flags = tuple(flag for flag in flags if flag != NO_START)
     if decision is not None and not decision.accepted and not ended and REFUSED not in flags:
         flags = (*flags, REFUSED)
+    if (started or ended) and at != request.timestamp and UNPLAUSIBLE_TIME not in flags:
+        flags = (*flags, UNPLAUSIBLE_TIME)
     newest = not session.seen or request.seq_no > session.seen[-1][1]
     phase = PHASE_2X.get(info.charging_state or "") if newest and session.is_open else None
     identifies = token is not None and not ended and (started or session.token is None)

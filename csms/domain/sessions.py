@@ -132,7 +132,7 @@ def metered(session: Session, readings: tuple[Reading, ...] | list[Reading], dig
         session,
         first=first,
         last=last,
-        power_w=power,
+        power_w=power if session.is_open else None,
         soc=soc,
         last_digest=session.last_digest if digest is None else digest,
         flags=_meter_flags(session.flags, first, last),

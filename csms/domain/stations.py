@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -13,6 +13,7 @@ Registration = Literal["accepted", "pending", "rejected"]
 Status = Literal["available", "occupied", "reserved", "unavailable", "faulted"]
 
 NO_CLOCK_BEFORE = 2010  # A timestamp of an earlier year comes from a station that has lost its clock.
+NO_CLOCK_AFTER = timedelta(days=1)  # … as does one further ahead of ours than any time zone.
 
 
 class ConnectorRef(NamedTuple):
@@ -89,14 +90,15 @@ class Station:
                 return session
         return None
 
-    def is_news(self, connector: Connector) -> bool:
-        """Whether a report changes what we know; an older one than the last does not (T39, 1.6 4.9)."""
+    def is_outdated(self, connector: Connector) -> bool:
+        """Whether a later report of the same connector came before this one (T39, 1.6 4.9)."""
         known = (self.connectors or {}).get(connector.ref)
-        if known is None:
-            return True
-        if connector.reported_at < known.reported_at:
-            return False
-        return not _same_report(known, connector)
+        return known is not None and connector.reported_at < known.reported_at
+
+    def is_news(self, connector: Connector) -> bool:
+        """Whether a report changes what we know; an outdated one does not."""
+        known = (self.connectors or {}).get(connector.ref)
+        return known is None or not (self.is_outdated(connector) or _same_report(known, connector))
 
 
 def _same_report(known: Connector, reported: Connector) -> bool:
@@ -110,7 +112,10 @@ def _same_report(known: Connector, reported: Connector) -> bool:
 
 
 def trusted_time(claimed: datetime | None, received_at: datetime) -> datetime:
-    """The station's time where it can be one, else ours (T49: 1970 and 2000 come from stations without a clock)."""
-    if claimed is None or claimed.year < NO_CLOCK_BEFORE:
+    """The station's time where it can be one, else ours (T49: 1970 and 2000 come from stations without a clock).
+
+    A time far ahead would outrank every true one that follows: the connector, the register would stand still (I4).
+    """
+    if claimed is None or claimed.year < NO_CLOCK_BEFORE or claimed - received_at > NO_CLOCK_AFTER:
         return received_at
     return claimed

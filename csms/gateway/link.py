@@ -32,7 +32,7 @@ class Link(asyncio.Protocol):
     """The server's end of one connection: first a handshake, then a conversation with `station`."""
 
     __slots__ = (
-        "_head", "_inbox", "_peer", "_socket", "_transport", "announced", "gateway", "heard_at", "pinged_at",
+        "_allowance", "_head", "_inbox", "_peer", "_socket", "_transport", "announced", "gateway", "heard_at", "pinged_at",
         "stalled_at", "station",
     )  # fmt: skip
 
@@ -48,6 +48,7 @@ class Link(asyncio.Protocol):
         self._peer: Peer | None = None
         self._head: bytes | None = b""
         self._inbox: deque[Call] | None = None
+        self._allowance = float(gateway.limits.burst)  # Messages it may send at once; refilled as time passes.
 
     # The socket's callbacks.
 
@@ -60,9 +61,12 @@ class Link(asyncio.Protocol):
         if self._socket is None:
             self._shake_hands(data)
             return
-        self.heard_at = monotonic()
-        self.pinged_at = 0.0
+        now = monotonic()
         messages, out = self._socket.receive(data)
+        if self.gateway.limits.rate:
+            self._ration(now, len(messages))
+        self.heard_at = now
+        self.pinged_at = 0.0
         for message in messages:
             self._message(message)
         if out:
@@ -76,7 +80,7 @@ class Link(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self.stalled_at = 0.0
-        self._transport.resume_reading()
+        self._read_on()
 
     def eof_received(self) -> None:
         return None
@@ -171,12 +175,30 @@ class Link(asyncio.Protocol):
             self._begin(self._inbox.popleft())
         if not self._inbox and self._inbox is not None:
             self._inbox = None
-            if not self.stalled_at and not self.lost:
-                self._transport.resume_reading()
+            self._read_on()
 
     def drop_waiting(self) -> None:
         """Leave calls unanswered that nobody began: the station keeps them and comes again."""
         self._inbox = None
+
+    def _ration(self, now: float, messages: int) -> None:
+        """Let a station that sends too fast wait: what it sends stays in its own socket (N12)."""
+        limits = self.gateway.limits
+        refilled = self._allowance + (now - self.heard_at) * limits.rate
+        self._allowance = min(limits.burst, refilled) - messages
+        if self._allowance < 0:
+            self._transport.pause_reading()
+            asyncio.get_running_loop().call_later(-self._allowance / limits.rate, self._rested)
+
+    def _rested(self) -> None:
+        self._allowance = max(self._allowance, 0.0)
+        self.heard_at = monotonic()
+        self._read_on()
+
+    def _read_on(self) -> None:
+        """Read again, once nothing speaks against it any more."""
+        if not self.stalled_at and self._inbox is None and self._allowance >= 0 and not self.lost:
+            self._transport.resume_reading()
 
     def _message(self, message: bytes) -> None:
         event = self._peer.receive(message, monotonic())
@@ -204,6 +226,8 @@ class Link(asyncio.Protocol):
 
     def _begin(self, call: Call) -> None:
         gateway, station = self.gateway, self.station
+        if call.action in gateway.messages:
+            gateway.messages[call.action] += 1
         station.busy = True
         ctx = Context(station, self._peer.version, gateway.clock(), gateway.records, gateway.policy)
         Turn(self, call, ctx).step()

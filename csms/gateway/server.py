@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
 from time import monotonic
+from typing import Any
 
 import structlog
 from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
@@ -21,7 +22,7 @@ from csms.domain.stations import Station
 from csms.domain.unit import Unit
 from csms.gateway.admission import Address, Refused, address_of, chosen_version, password_of, unauthorized
 from csms.gateway.link import Link
-from csms.ocpp.catalogue import Version
+from csms.ocpp.catalogue import Version, actions
 from csms.storage.records import Known, Records
 
 log = structlog.get_logger()
@@ -38,6 +39,8 @@ class Limits:
     pong_deadline: float = 20.0
     stalled: float = 20.0
     drain: float = 20.0
+    rate: float = 0.0  # Messages a second and station beyond which we stop reading; 0: no limit.
+    burst: int = 200
     max_size_16: int = 256 << 10
     max_size_2x: int = 1 << 20
     backlog: int = 4096
@@ -61,13 +64,17 @@ class Gateway:
     stations: dict[int, Station] = field(default_factory=dict)
     handshakes: set[Link] = field(default_factory=set)
     refused: dict[int, int] = field(default_factory=dict)  # How often each HTTP status was answered.
+    messages: dict[str, int] = field(init=False)  # How many calls of each known action were taken.
+    strict: bool = False  # For all stations: nothing is repaired.
     port: int = 0
 
     def __post_init__(self) -> None:
+        self.messages = {name: 0 for version in self.versions for name, action in actions(version).items()
+                         if action.from_station}  # fmt: skip
         self._server: asyncio.Server | None = None
         self._admissions: set[asyncio.Task] = set()
         self._sweeper: asyncio.Task | None = None
-        self._stopping = False
+        self.stopping = False
 
     async def start(self, host: str, port: int, *, reuse_port: bool = False) -> None:
         loop = asyncio.get_running_loop()
@@ -79,7 +86,7 @@ class Gateway:
 
     async def stop(self) -> None:
         """Take nothing new, finish the answers under way, then close every conversation with 1012."""
-        self._stopping = True
+        self.stopping = True
         self._server.close()
         for station in self.stations.values():
             if station.link is not None:
@@ -98,6 +105,13 @@ class Gateway:
         station = self.stations.get(station_id)
         return station.link if station is not None else None
 
+    def station_changed(self, station_id: int, changes: dict[str, Any]) -> None:
+        """An operator changed a station: a connected one follows at once."""
+        station = self.stations.get(station_id)
+        if station is not None:
+            station.admission = changes.get("admission", station.admission)
+            station.strict = self.strict or changes.get("strict", station.strict)
+
     @property
     def connected(self) -> int:
         return sum(station.link is not None for station in self.stations.values())
@@ -112,7 +126,7 @@ class Gateway:
     async def _admit(self, link: Link, head: bytes) -> None:
         address: Address | None = None
         try:
-            if self._stopping or self.records.failing:
+            if self.stopping or self.records.failing:
                 raise Refused(503, "The service is not available at the moment.", {"Retry-After": "10"})
             protocol, request = _read(head)
             address = address_of(request.path, self.base)
@@ -154,6 +168,7 @@ class Gateway:
             headers = {key: response.headers[key] for key in ("Allow", "Upgrade") if key in response.headers}
             raise Refused(response.status_code, reason, headers)
         station = self.stations.setdefault(station.id, station)
+        station.strict = station.strict or self.strict
         old, station.link = station.link, link
         link.open(
             response.serialize(), station, version,

@@ -25,6 +25,7 @@ NO_CLOCK: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_OCPP_YEAR: Final = datetime(2010, 1, 1, tzinfo=UTC)
 _MAX_DEPTH: Final = 64
 _MAX_NOTE: Final = 120
+_MAX_NOTES: Final = 32
 
 
 class Decoded(NamedTuple):
@@ -147,19 +148,18 @@ _IDENTIFIERS = frozenset(
 # From here on a text is content: certificates, signatures, settings.
 _CONTENT_LENGTH = 500
 
-# Known other spellings, read as the official one wherever that is allowed (T62 and older or newer versions' words).
+# Known other spellings, in lower case, read as the official one where that is allowed: T62, and other versions' words.
 _SPELLINGS = {
-    "Celcius": "Celsius",
-    "°C": "Celsius",
-    "C": "Celsius",
-    "Hz": "Hertz",
+    "celcius": "Celsius",
+    "°c": "Celsius",
+    "c": "Celsius",
+    "hz": "Hertz",
     "%": "Percent",
-    "Charging": "Occupied",
-    "Preparing": "Occupied",
-    "SuspendedEV": "Occupied",
-    "SuspendedEVSE": "Occupied",
-    "Finishing": "Occupied",
-    "Occurence": "Occurrence",
+    "preparing": "Occupied",
+    "charging": "Occupied",
+    "suspendedev": "Occupied",
+    "suspendedevse": "Occupied",
+    "finishing": "Occupied",
 }
 
 # What an unknown value is read as. None: no value is safe to put in its place, so the raw text is kept, and whoever
@@ -220,7 +220,9 @@ def _bool_from_text(kind: inspect.BoolType, value: Any, place: _Place) -> Any:
 
 
 def _text_from_number(kind: inspect.StrType, value: Any, place: _Place) -> Any:
-    return msgspec.json.encode(value).decode() if type(value) in (int, float) else _STUCK
+    # 1.50 arrives as 1.5: the same measurement, but not the same name.
+    lossless = type(value) is int or (type(value) is float and not _identifies(place))
+    return msgspec.json.encode(value).decode() if lossless else _STUCK
 
 
 def _text_from_json(kind: inspect.StrType, value: Any, place: _Place) -> Any:
@@ -229,9 +231,12 @@ def _text_from_json(kind: inspect.StrType, value: Any, place: _Place) -> Any:
 
 
 def _kept_whole(kind: inspect.StrType, value: Any, place: _Place) -> Any:
-    identifies = not _IDENTIFIERS.isdisjoint((place.name, f"{place.owner}.{place.name}"))
-    whole = identifies or (kind.max_length or 0) >= _CONTENT_LENGTH
+    whole = _identifies(place) or (kind.max_length or 0) >= _CONTENT_LENGTH
     return value if whole and isinstance(value, str) else _STUCK
+
+
+def _identifies(place: _Place) -> bool:
+    return not _IDENTIFIERS.isdisjoint((place.name, f"{place.owner}.{place.name}"))
 
 
 def _truncated(kind: inspect.StrType, value: Any, place: _Place) -> Any:
@@ -241,10 +246,9 @@ def _truncated(kind: inspect.StrType, value: Any, place: _Place) -> Any:
 def _respelled(kind: inspect.LiteralType, value: Any, place: _Place) -> Any:
     if not isinstance(value, str):
         return _STUCK
-    text = value.strip()
-    text = _SPELLINGS.get(text, text)
-    same = [known for known in kind.values if str(known).casefold() == text.casefold()]
-    return same[0] if len(same) == 1 else _STUCK
+    official = {str(known).casefold(): known for known in kind.values}
+    text = value.strip().casefold()
+    return official.get(text) or official.get(_SPELLINGS.get(text, "").casefold(), _STUCK)
 
 
 def _unknown_value(kind: inspect.LiteralType, value: Any, place: _Place) -> Any:
@@ -255,10 +259,9 @@ def _unknown_value(kind: inspect.LiteralType, value: Any, place: _Place) -> Any:
 
 
 def _leap_second(kind: inspect.DateTimeType, value: Any, place: _Place) -> Any:
-    # Python has no second 60.
     found = _TIME.fullmatch(value) if isinstance(value, str) else None
     leap = found and found["zone"] and found[6] == "60"
-    return _moment(value.replace(":60", ":59")) or _STUCK if leap else _STUCK
+    return _moment(value) or _STUCK if leap else _STUCK
 
 
 def _time_without_zone(kind: inspect.DateTimeType, value: Any, place: _Place) -> Any:
@@ -280,6 +283,7 @@ def _moment(text: str) -> datetime | None:
     if found is None:
         return None
     year, month, day, hour, minute, second = (int(part or 0) for part in found.groups()[:6])
+    second = 59 if second == 60 else second  # Python has no leap second.
     fraction = int((found[7] or "")[:6].ljust(6, "0"))
     try:
         return datetime(year, month, day, hour, minute, second, fraction, tzinfo=_zone(found))
@@ -320,7 +324,7 @@ _REPAIRS = (
 _LAWFUL = tuple(repair for repair in _REPAIRS if repair.lawful)
 
 # Lists of measurements: an empty or partly unreadable one is taken for what it holds.
-_METERED = frozenset({"meterValue", "sampledValue"})
+_METERED = frozenset({"meterValue", "transactionData", "sampledValue"})
 
 # What is left out: properties that say nothing or that nobody defined, samples that cannot be read.
 _OMISSIONS = {
@@ -397,10 +401,10 @@ class _Reader:
         if not isinstance(value, list):
             raise _refusal(Fault.TYPE, place, "is not an array")
         samples = self._liberal and place.name in _METERED
-        if not value and samples:
+        if not (kind.min_length or 0) <= len(value) <= (kind.max_length or len(value)):
+            if value or not samples:
+                raise _refusal(Fault.OCCURRENCE, place, f"has {len(value)} items")
             self._note("empty_kept", place, value)
-        elif not (kind.min_length or 0) <= len(value) <= (kind.max_length or len(value)):
-            raise _refusal(Fault.OCCURRENCE, place, f"has {len(value)} items")
         read = self._sample if samples else self._item
         items = (read(kind.item_type, item, place, index) for index, item in enumerate(value))
         return [item for item in items if item is not _STUCK]
@@ -409,7 +413,7 @@ class _Reader:
         return self.read(kind, item, place._replace(path=(*place.path, index)))
 
     def _sample(self, kind: inspect.Type, item: Any, place: _Place, index: int) -> Any:
-        """One unreadable sample is left out: its neighbours are the bill (T55)."""
+        """A sample, or a mark that it is left out: its readable neighbours may be the bill (T55)."""
         try:
             return self._item(kind, item, place, index)
         except OcppError as error:
@@ -435,6 +439,8 @@ class _Reader:
         self._note(name, place, value)
 
     def _note(self, name: str, place: _Place, sent: Any) -> None:
+        if len(self.repairs) >= _MAX_NOTES:
+            return
         # What is kept whole is in the message still, and may be a secret.
         raw = "" if name == "kept_whole" else f" {_shortened(sent)}"
         self.repairs.append(f"{name} {place}{raw}")

@@ -16,6 +16,7 @@ from csms.domain.stations import Connector, Station
 from csms.domain.tokens import Token, folded
 from csms.domain.unit import Unit
 from csms.storage.batched import Batched
+from csms.storage.commands import end_forgotten
 from csms.storage.database import Database
 from csms.storage.rows import session_from
 from csms.storage.tables import connectors, counters, operators, sessions, stations, tokens
@@ -132,6 +133,7 @@ async def open_records(database: Database, now: datetime) -> Records:
         connection.execute(
             sa.update(counters).where(counters.c.name == "server_start").values(value=counters.c.value + 1)
         )
+        end_forgotten(connection)
         # A server that was killed could not say that its stations are gone.
         connection.execute(sa.update(stations).where(stations.c.connected_at.is_not(None)).values(connected_at=None))
         return connection.execute(sa.select(counters.c.value).where(counters.c.name == "server_start")).scalar_one()

@@ -45,6 +45,7 @@ class SqliteWriter:
         self._wake = threading.Event()
         self._stopping = False
         self.failing = False  # Nothing can be stored at the moment: new stations are better sent away.
+        self.on_commit: Callable[[], None] | None = None  # Called in the loop when events may have been stored.
         self._engine = sa.create_engine("sqlite://", creator=self._connect, poolclass=sa.StaticPool)
         self._connection: sqlite3.Connection | None = None
         self._thread = threading.Thread(target=self._run, name="csms-writer", daemon=True)
@@ -101,9 +102,11 @@ class SqliteWriter:
             units.append(self._waiting.popleft())
         if units:
             self._settle(self._commit_all(units))
+            self._announce(any(unit.events for unit, _ in units))
         if self._waiting and not isinstance(self._waiting[0][0], Unit):
             job, future = self._waiting.popleft()
             self._settle([self._run_job(job, future)])
+            self._announce(True)  # What a job stores is its own affair: the few there are may all have events.
 
     def _commit_all(self, units: list[tuple[Unit, asyncio.Future]]) -> list[tuple[asyncio.Future, Any, Any]]:
         """Together if possible; else one by one, so that a bad one never fails its neighbours."""
@@ -169,6 +172,10 @@ class SqliteWriter:
             return future, None, StorageUnavailable(str(error.orig))
         except Exception as error:
             return future, None, error
+
+    def _announce(self, events: bool) -> None:
+        if events and self.on_commit is not None:
+            self._loop.call_soon_threadsafe(self.on_commit)
 
     def _settle(self, outcomes: list[tuple[asyncio.Future, Any, Any]]) -> None:
         self._loop.call_soon_threadsafe(_resolve, outcomes)

@@ -1,0 +1,294 @@
+"""The composition root: puts the parts together, owns every task, and takes them down in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as package_version
+from pathlib import Path
+from typing import Any
+
+import structlog
+import uvicorn
+from fastapi import FastAPI
+
+import csms.blocks  # noqa: F401  Registers the handlers.
+from csms.blocks.dispatch import Policy
+from csms.cluster.desk import Desk
+from csms.domain.credentials import KEY_BYTES, Vault, new_api_key
+from csms.gateway.admission import Address
+from csms.gateway.server import Gateway, Limits
+from csms.metrics import GatewayMetrics, exposition
+from csms.settings import Settings
+from csms.storage import admin
+from csms.storage.commands import CommandLog
+from csms.storage.database import Database, open_database, sqlite_path
+from csms.storage.queries import Queries
+from csms.storage.records import Records, open_records
+from csms.web.access import Trusted
+from csms.web.api import build_api
+from csms.web.services import Services
+
+log = structlog.get_logger()
+
+_DRAIN_HTTP = 5  # s
+
+
+class StartError(Exception):
+    """The server cannot start; the message says why and what to do."""
+
+
+@dataclass
+class System:
+    """The parts that every way of running shares: a server, or one command of the command line."""
+
+    settings: Settings
+    database: Database
+    records: Records
+    vault: Vault
+    gateway: Gateway
+    desk: Desk
+    api: FastAPI
+
+
+def now_utc() -> datetime:
+    return datetime.now(UTC)
+
+
+@asynccontextmanager
+async def open_system(settings: Settings) -> AsyncIterator[System]:
+    """Open the database and put the system together, without listening anywhere."""
+    database = await open_database(settings.database_url, patience=settings.storage_patience)
+    try:
+        await database.writer.run(admin.ensure_operator(admin.DEFAULT_OPERATOR))
+        records = await open_records(database, now_utc())
+        vault = Vault(_secret_key(settings, database.path))
+        gateway = _gateway(settings, database, records, vault)
+        commands = CommandLog(database)
+        desk = Desk(gateway.link_of, commands, records.next_session_id, now_utc, settings.call_timeout)
+        services = Services(
+            database=database,
+            queries=Queries(database.reader),
+            commands=commands,
+            desk=desk,
+            vault=vault,
+            clock=now_utc,
+            next_id=records.next_session_id,
+            ready=lambda: _not_ready(gateway),
+            metrics=lambda: exposition(GatewayMetrics(gateway)),
+            station_changed=gateway.station_changed,
+        )
+        yield System(settings, database, records, vault, gateway, desk, build_api(services, release()))
+    finally:
+        await database.close()
+
+
+async def serve(settings: Settings, announce: Callable[[str], None], stop: asyncio.Event | None = None) -> None:
+    """Run a server until `stop` is set or a signal asks for its end. `announce` tells people where things are."""
+    sys.setswitchinterval(0.0005)  # The writer's thread waits less for the loop to give up the GIL.
+    stop = stop or asyncio.Event()
+    async with open_system(settings) as system:
+        await _admin_key(system, announce)
+        http = _listen(settings.http_host, settings.http_port, "CSMS_HTTP_PORT")
+        control = _listen_control(control_path(system.database.path))
+        await _start_gateway(system)
+        servers = [_http_server(system.api, http), _http_server(Trusted(system.api), control)]
+        async with contextlib.AsyncExitStack() as stack:
+            for server, sock in zip(servers, (http, control), strict=True):
+                await stack.enter_async_context(_running(server, sock))
+            with _signals(stop):
+                _announce(system, http, announce)
+                await stop.wait()
+            log.info("server.stopping")
+            await system.gateway.stop()
+            await system.desk.close()
+        control_path(system.database.path).unlink(missing_ok=True)
+    log.info("server.stopped")
+
+
+def control_path(database: Path) -> Path:
+    """The socket through which the command line reaches the server of this database."""
+    path = database.with_name(database.name + ".sock")
+    if len(os.fsencode(path)) < 100:
+        return path
+    # The system bounds the length of a socket's path (108 bytes on Linux, 104 on macOS).
+    import hashlib
+    import tempfile
+
+    digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:24]
+    return Path(tempfile.gettempdir()) / f"csms-{os.getuid()}-{digest}.sock"
+
+
+def release() -> str:
+    try:
+        return package_version("csms")
+    except PackageNotFoundError:  # A checkout that was not installed.
+        return "0"
+
+
+# Parts
+
+
+def _gateway(settings: Settings, database: Database, records: Records, vault: Vault) -> Gateway:
+    async def register(address: Address) -> None:
+        operator_id = await database.writer.run(admin.ensure_operator(address.operator))
+        await database.writer.run(admin.put_station(operator_id, address.identity, {}, now_utc()))
+        log.info("station.registered", operator=address.operator, station=address.identity)
+
+    return Gateway(
+        records=records,
+        vault=vault,
+        policy=Policy(settings.heartbeat_interval, settings.retry_interval),
+        limits=Limits(
+            handshake=settings.handshake_deadline,
+            ping_interval=settings.ping_interval,
+            pong_deadline=settings.pong_deadline,
+            rate=settings.rate_messages,
+            burst=settings.rate_burst,
+        ),
+        register=register if settings.registration == "open" else None,
+        strict=settings.strict,
+        clock=now_utc,
+        base=settings.ocpp_path,
+    )
+
+
+async def _start_gateway(system: System) -> None:
+    settings = system.settings
+    try:
+        await system.gateway.start(settings.ocpp_host, settings.ocpp_port)
+    except OSError as error:
+        raise StartError(
+            f"Cannot listen on {settings.ocpp_host}:{settings.ocpp_port} ({error.strerror or error}). "
+            "Choose another CSMS_OCPP_PORT, or stop what uses it."
+        ) from None
+
+
+def _secret_key(settings: Settings, database: Path) -> bytes:
+    """The key that hashes secrets: the setting, or a file beside the database, made on the first run."""
+    if settings.secret_key is not None:
+        key = settings.secret_key.get_secret_value().encode()
+        if len(key) < 16:
+            raise StartError("CSMS_SECRET_KEY needs at least 16 characters: openssl rand -hex 32 makes a good one.")
+        return key
+    path = database.with_name(database.name + ".key")
+    with contextlib.suppress(FileExistsError):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_hex(KEY_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+    key = path.read_bytes().strip()
+    if len(key) < 16:
+        raise StartError(f"{path} is damaged: restore it from a backup; without it no password can be checked.")
+    return key
+
+
+async def _admin_key(system: System, announce: Callable[[str], None]) -> None:
+    """Set the configured admin key, or make one on the first run and show it once."""
+    writer, configured = system.database.writer, system.settings.admin_key
+    if configured is not None:
+        key = configured.get_secret_value()
+        if len(key) < 16:
+            raise StartError("CSMS_ADMIN_KEY needs at least 16 characters, or leave it away to have one generated.")
+        await writer.run(admin.put_key("admin", "admin", system.vault.key_hash(key), now_utc()))
+    elif not await writer.run(admin.has_keys):
+        key = new_api_key()
+        await writer.run(admin.put_key("admin", "admin", system.vault.key_hash(key), now_utc()))
+        announce(f"Admin API key, shown only this once: {key}")
+
+
+def _not_ready(gateway: Gateway) -> str | None:
+    if gateway.stopping:
+        return "the server is stopping"
+    if gateway.records.failing:
+        return "nothing can be stored at the moment"
+    return None
+
+
+# HTTP
+
+
+class _HttpServer(uvicorn.Server):
+    """uvicorn without its signal handlers: the composition root has its own."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Any:
+        yield
+
+
+def _http_server(api: Any, sock: socket.socket) -> _HttpServer:
+    config = uvicorn.Config(
+        api, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=_DRAIN_HTTP,
+        server_header=False,
+    )  # fmt: skip
+    return _HttpServer(config)
+
+
+@asynccontextmanager
+async def _running(server: _HttpServer, sock: socket.socket) -> AsyncIterator[None]:
+    task = asyncio.create_task(server.serve(sockets=[sock]), name="http")
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await task
+
+
+def _listen(host: str, port: int, setting: str) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host, port))
+    except OSError as error:
+        sock.close()
+        raise StartError(
+            f"Cannot listen on {host}:{port} ({error.strerror or error}). Choose another {setting}, or stop what uses it."
+        ) from None
+    return sock
+
+
+def _listen_control(path: Path) -> socket.socket:
+    """The control socket: only its owner may open it. The database's lock says that no other server uses it."""
+    path.unlink(missing_ok=True)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)
+    try:
+        sock.bind(str(path))
+    finally:
+        os.umask(before)
+    return sock
+
+
+@contextlib.contextmanager
+def _signals(stop: asyncio.Event) -> Any:
+    import signal
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with contextlib.suppress(RuntimeError, ValueError):  # Not the main thread: somebody else stops us.
+            loop.add_signal_handler(number, stop.set)
+    yield
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with contextlib.suppress(RuntimeError, ValueError):
+            loop.remove_signal_handler(number)
+
+
+def _announce(system: System, http: socket.socket, announce: Callable[[str], None]) -> None:
+    settings, port = system.settings, http.getsockname()[1]
+    announce(f"Stations: ws://{settings.ocpp_host}:{system.gateway.port}{settings.ocpp_path}/<station>")
+    announce(f"API:      http://{settings.http_host}:{port}/api/v1  (described at /api/openapi.json)")
+    announce(f"Data:     {sqlite_path(settings.database_url)}")
+    if settings.registration == "open":
+        announce("Unknown stations are taken in (CSMS_REGISTRATION=open).")
+    log.info("server.started", ocpp_port=system.gateway.port, http_port=port)

@@ -1,0 +1,30 @@
+"""Functional block F: an operator starts and stops a session from afar, in the words of the station's version."""
+
+from __future__ import annotations
+
+import msgspec
+
+from csms.ocpp import v16, v201
+from csms.ocpp.catalogue import Version
+
+DEFAULT_TOKEN_TYPE = "ISO14443"
+
+
+def start_request(
+    version: Version, *, token: str, token_type: str | None, evse_id: int | None, remote_start_id: int
+) -> msgspec.Struct:
+    """Ask for a session. Without `evse_id` the station chooses where; 1.6 calls an EVSE connector."""
+    if version is Version.V16:
+        return v16.RemoteStartTransaction(id_tag=token, connector_id=evse_id)
+    return v201.RequestStartTransaction(
+        id_token=v201.IdToken(id_token=token, type=token_type or DEFAULT_TOKEN_TYPE),
+        remote_start_id=remote_start_id,
+        evse_id=evse_id,
+    )
+
+
+def stop_request(version: Version, transaction_id: str) -> msgspec.Struct:
+    """Ask to end the transaction that the station knows by this id."""
+    if version is Version.V16:
+        return v16.RemoteStopTransaction(transaction_id=int(transaction_id))
+    return v201.RequestStopTransaction(transaction_id=transaction_id)

@@ -1,0 +1,119 @@
+"""The command line's way in: the API of the running server, or of this process when none runs.
+
+A command is written once, against the REST API. It reaches the server through its control socket (or through
+`--server URL` and an API key); when no server runs on the database, the command takes the database's lock and answers
+its own requests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+
+from csms.app import StartError, control_path, open_system
+from csms.settings import Settings, SettingsError, load_settings
+from csms.storage.database import DatabaseError, DatabaseLocked, sqlite_path
+from csms.web.access import Trusted
+
+T = TypeVar("T")
+
+
+class CommandError(Exception):
+    """What went wrong, for people; `problem` for programs."""
+
+    def __init__(self, message: str, problem: dict[str, Any] | None = None):
+        super().__init__(message)
+        self.problem = problem or {"detail": message}
+
+
+class Client:
+    """Asks the API; an answer that is an error becomes a CommandError with the server's advice."""
+
+    def __init__(self, http: httpx.AsyncClient):
+        self._http = http
+
+    async def ask(self, method: str, path: str, *, accept: tuple[int, ...] = (), **options: Any) -> Any:
+        """The answer's JSON (None for an empty one). `accept`: error statuses that are answers to the caller."""
+        try:
+            response = await self._http.request(method, "/api/v1" + path, **options)
+        except httpx.HTTPError as error:
+            raise CommandError(f"The server does not answer: {error or type(error).__name__}. Is it running?") from None
+        if response.is_error and response.status_code not in accept:
+            raise _refused(response)
+        return response.json() if response.content else None
+
+    async def pages(self, path: str, params: dict[str, Any], most: int) -> list[dict[str, Any]]:
+        """Up to `most` items of a listing, page after page."""
+        items: list[dict[str, Any]] = []
+        cursor = None
+        while len(items) < most:
+            query = {key: value for key, value in params.items() if value is not None}
+            query["limit"] = min(1000, most - len(items))
+            if cursor is not None:
+                query["cursor"] = cursor
+            page = await self.ask("GET", path, params=query)
+            items += page["items"]
+            cursor = page["next"]
+            if cursor is None:
+                break
+        return items
+
+
+def with_client(settings_file: Path | None, work: Callable[[Client], Awaitable[T]], server: str | None = None) -> T:
+    """Run `work` with a client of the running server, or of this process; raises CommandError for people."""
+
+    async def run() -> T:
+        async with _client(load_settings(settings_file), server) as client:
+            return await work(client)
+
+    try:
+        return asyncio.run(run())
+    except (SettingsError, DatabaseError, StartError) as error:
+        raise CommandError(str(error)) from None
+
+
+@asynccontextmanager
+async def _client(settings: Settings, server: str | None) -> AsyncIterator[Client]:
+    if server is not None:
+        key = settings.admin_key.get_secret_value() if settings.admin_key else ""
+        headers = {"Authorization": f"Bearer {key}"}
+        async with httpx.AsyncClient(base_url=server, headers=headers, timeout=60) as http:
+            yield Client(http)
+        return
+    control = control_path(sqlite_path(settings.database_url))
+    if control.exists() and await _is_alive(control):
+        transport = httpx.AsyncHTTPTransport(uds=str(control))
+        async with httpx.AsyncClient(base_url="http://csms", transport=transport, timeout=310) as http:
+            yield Client(http)
+        return
+    try:
+        async with open_system(settings) as system:
+            transport = httpx.ASGITransport(Trusted(system.api))
+            async with httpx.AsyncClient(base_url="http://csms", transport=transport) as http:
+                yield Client(http)
+    except DatabaseLocked as error:
+        raise CommandError(
+            f"{error} Its control socket {control} cannot be reached: are you the user the server runs as?"
+        ) from None
+
+
+async def _is_alive(control: Path) -> bool:
+    try:
+        _, writer = await asyncio.open_unix_connection(str(control))
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+def _refused(response: httpx.Response) -> CommandError:
+    try:
+        problem = response.json()
+    except ValueError:
+        problem = {"status": response.status_code, "detail": response.text.strip() or response.reason_phrase}
+    return CommandError(str(problem.get("detail") or problem), problem)

@@ -1,0 +1,105 @@
+"""`csms doctor`: what could keep this system from working, each finding with its remedy."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import sqlite3
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import sqlalchemy as sa
+
+from csms.app import control_path
+from csms.settings import Settings
+from csms.storage.database import DatabaseError, sqlite_path
+
+_ENOUGH_DISK = 1 << 30
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at. `level` is «ok», «warning» or «error»."""
+
+    level: str
+    subject: str
+    message: str
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    yield _python()
+    try:
+        path = sqlite_path(settings.database_url)
+    except DatabaseError as error:
+        yield Finding("error", "database", str(error))
+        return
+    yield from _database(path)
+    running = _running(path)
+    yield running
+    if running.message.startswith("no server"):
+        yield _port("ocpp", settings.ocpp_host, settings.ocpp_port, "CSMS_OCPP_PORT")
+        yield _port("http", settings.http_host, settings.http_port, "CSMS_HTTP_PORT")
+    yield from _exposure(settings)
+
+
+def _python() -> Finding:
+    found = ".".join(map(str, sys.version_info[:3]))
+    return Finding("ok", "python", f"Python {found}, SQLite {sqlite3.sqlite_version}")
+
+
+def _database(path: Path) -> Iterator[Finding]:
+    free = shutil.disk_usage(path.parent if path.parent.exists() else Path.cwd()).free
+    level = "ok" if free > _ENOUGH_DISK else "warning"
+    remedy = "" if level == "ok" else ": free some, or the server will have to stop accepting stations"
+    yield Finding(level, "disk", f"{free / 1e9:.1f} GB free beside the database{remedy}")
+    if not path.exists():
+        yield Finding("ok", "database", f"{path} does not exist yet; the first run makes it")
+        return
+    try:
+        with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
+            found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+            revision = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    except sqlite3.Error as error:
+        yield Finding("error", "database", f"{path}: {error}. Restore it from a backup.")
+        return
+    if found != "ok":
+        yield Finding("error", "database", f"{path} is damaged ({found}). Restore it from a backup.")
+    else:
+        yield Finding("ok", "database", f"{path} is sound, schema {revision[0] if revision else 'not migrated'}")
+
+
+def _running(path: Path) -> Finding:
+    control = control_path(path)
+    try:
+        with httpx.Client(transport=httpx.HTTPTransport(uds=str(control)), base_url="http://csms", timeout=5) as http:
+            ready = http.get("/health/ready").json()
+    except (httpx.HTTPError, ValueError):
+        return Finding("ok", "server", "no server runs on this database")
+    if ready["ready"]:
+        return Finding("ok", "server", "the server runs and is ready")
+    return Finding("error", "server", f"the server runs but is not ready: {ready['reason']}")
+
+
+def _port(name: str, host: str, port: int, setting: str) -> Finding:
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        taken = probe.connect_ex((host if host != "0.0.0.0" else "127.0.0.1", port)) == 0
+    if taken:
+        return Finding("error", name, f"port {port} is taken by another program: choose another {setting}")
+    return Finding("ok", name, f"port {port} is free")
+
+
+def _exposure(settings: Settings) -> Iterator[Finding]:
+    local = ("127.0.0.1", "localhost", "::1")
+    if settings.registration == "open":
+        yield Finding("warning", "registration", "open: any station may register. Set CSMS_REGISTRATION=closed.")
+    if settings.ocpp_host not in local:
+        yield Finding("warning", "ocpp", "listens beyond this machine without TLS: put a TLS proxy in front")
+    if settings.http_host not in local:
+        yield Finding("warning", "http", "the API listens beyond this machine without TLS: put a TLS proxy in front")
+    if settings.mqtt_url is not None:
+        url = sa.make_url(settings.mqtt_url.get_secret_value())
+        yield Finding("ok", "mqtt", f"events go to {url.host}:{url.port or 1883}")

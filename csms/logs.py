@@ -1,0 +1,47 @@
+"""How a log line looks: one fact, ids as fields; JSON for machines, plain text on a terminal."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+import msgspec
+import structlog
+
+_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+_SECRET_FIELDS = frozenset({"password", "key", "token_secret", "authorization"})
+
+
+def configure(level: str, form: str) -> None:
+    """Log from `level` on to standard error, as «json» or «text» («auto»: text on a terminal)."""
+    as_json = form == "json" or (form == "auto" and not sys.stderr.isatty())
+    shared: list[Any] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        masked,
+    ]
+    if as_json:
+        shared += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_json)]
+    else:
+        plain = structlog.dev.plain_traceback
+        shared.append(structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain))
+    structlog.configure(
+        processors=shared,
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    # Libraries speak up only when something is wrong.
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
+
+
+def masked(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+    """Secrets never reach a log, whatever a caller passes."""
+    for field in _SECRET_FIELDS & event.keys():
+        event[field] = "***"
+    return event
+
+
+def _json(event: dict[str, Any], **_options: Any) -> str:
+    return msgspec.json.encode(event, enc_hook=repr).decode()

@@ -1,0 +1,42 @@
+"""What the server counts, for Prometheus. Never labelled by station: that would be a million series."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from csms.gateway.server import Gateway
+
+
+class GatewayMetrics(Collector):
+    """Reads the gateway's counters when it is asked; nothing is updated on the way of a message."""
+
+    def __init__(self, gateway: Gateway):
+        self._gateway = gateway
+
+    def collect(self) -> Iterator[Metric]:
+        gateway = self._gateway
+        yield GaugeMetricFamily("csms_stations_connected", "Stations connected to this process.", gateway.connected)
+        yield GaugeMetricFamily("csms_handshakes_open", "Handshakes under way.", len(gateway.handshakes))
+        yield GaugeMetricFamily(
+            "csms_storage_failing", "1 while nothing can be stored.", float(gateway.records.failing)
+        )
+        refused = CounterMetricFamily("csms_handshakes_refused", "Handshakes refused, by status.", labels=["status"])
+        for status, count in gateway.refused.items():
+            refused.add_metric([str(status)], count)
+        yield refused
+        messages = CounterMetricFamily("csms_messages", "Calls of stations, by action.", labels=["action"])
+        for action, count in gateway.messages.items():
+            messages.add_metric([action], count)
+        yield messages
+
+
+def exposition(*collectors: Collector) -> bytes:
+    """The text that Prometheus reads."""
+    registry = CollectorRegistry(auto_describe=False)
+    for collector in collectors:
+        registry.register(collector)
+    return generate_latest(registry)

@@ -1,0 +1,86 @@
+"""Every setting, from a TOML file and from the environment (CSMS_…), which wins."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+
+class SettingsError(Exception):
+    """A setting cannot be used; the message names it and says what to write."""
+
+
+class Settings(BaseSettings):
+    """All settings with their defaults; `config/csms.toml` explains each."""
+
+    model_config = SettingsConfigDict(env_prefix="CSMS_", extra="forbid")
+
+    database_url: str = "sqlite:///csms.db"
+    storage_patience: float = Field(25.0, ge=0, description="s")
+    secret_key: SecretStr | None = Field(None, description="At least 16 characters, shared by all nodes.")
+
+    ocpp_host: str = "127.0.0.1"
+    ocpp_port: int = Field(9000, ge=0, le=65535)
+    ocpp_path: str = Field("/ocpp", pattern=r"^(/[\w.~-]+)+$")
+    registration: Literal["closed", "open"] = "closed"
+    strict: bool = False
+    heartbeat_interval: int = Field(300, ge=1, description="s")
+    retry_interval: int = Field(60, ge=1, description="s")
+    call_timeout: float = Field(30.0, gt=0, description="s")
+    ping_interval: float = Field(30.0, ge=0, description="s; 0: never")
+    pong_deadline: float = Field(20.0, gt=0, description="s")
+    handshake_deadline: float = Field(10.0, gt=0, description="s")
+
+    rate_messages: float = Field(20.0, ge=0, description="per station and second; 0: no limit")
+    rate_burst: int = Field(200, ge=1)
+
+    http_host: str = "127.0.0.1"
+    http_port: int = Field(8080, ge=0, le=65535)
+    admin_key: SecretStr | None = Field(None, description="Else one is generated on the first run and shown once.")
+
+    mqtt_url: SecretStr | None = None
+    event_retention_days: float = Field(7.0, gt=0)
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "text", "json"] = "auto"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        file = os.environ.get(CONFIG_VARIABLE)
+        sources = [init_settings, env_settings]
+        if file:
+            sources.append(TomlConfigSettingsSource(settings_cls, Path(file)))
+        return tuple(sources)
+
+
+CONFIG_VARIABLE = "CSMS_CONFIG"
+
+
+def load_settings(config: Path | None = None, **overrides: Any) -> Settings:
+    """Settings from `config` (or the file CSMS_CONFIG names), the environment and `overrides`; SettingsError if wrong."""
+    if config is not None:
+        if not config.is_file():
+            raise SettingsError(f"There is no file {config}. Copy config/csms.toml and change what you need.")
+        os.environ[CONFIG_VARIABLE] = str(config)
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        raise SettingsError("\n".join(_told(found) for found in error.errors())) from None
+    except ValueError as error:  # Unreadable TOML.
+        raise SettingsError(f"{os.environ.get(CONFIG_VARIABLE)}: {error}") from None
+
+
+def _told(found: Any) -> str:
+    name = ".".join(str(part) for part in found["loc"])
+    return f"{name} (CSMS_{name.upper()}): {found['msg']}"

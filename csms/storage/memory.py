@@ -1,0 +1,178 @@
+"""Records kept in memory, for tests: the promises of the real ones, and a disk that fails or waits when told to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from itertools import count
+from typing import Any, TypeVar
+
+import msgspec
+
+from csms.domain.events import AnyEvent
+from csms.domain.sessions import Reading, Session
+from csms.domain.stations import Connector, ConnectorRef, Station
+from csms.domain.tokens import Token, folded
+from csms.domain.unit import Unit, Unmatched
+from csms.storage.records import Known
+from csms.storage.tables import to_us
+
+T = TypeVar("T")
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Duplicate(Exception):
+    """A session of this id, or one that began alike, is kept already."""
+
+
+class MemoryRecords:
+    """`csms.domain.ports.Records` and what the gateway asks for besides; every answer comes on the next loop turn.
+
+    `fault` judges each unit before it is kept: the exception it returns is what its commit raises.
+    """
+
+    def __init__(self) -> None:
+        self.failing = False
+        self.fault: Callable[[Unit], Exception | None] = lambda unit: None
+        self.commits = 0
+        self.known_stations: dict[tuple[str, str], Known] = {}
+        self.tokens: dict[tuple[int, str], Token] = {}
+        self.sessions: dict[int, tuple[int, Session]] = {}  # Our id → (station, session).
+        self.connectors: dict[int, dict[ConnectorRef, Connector]] = {}
+        self.samples: list[tuple[int, int | None, Reading]] = []  # (station, session, reading)
+        self.unmatched: list[Unmatched] = []
+        self.events: list[AnyEvent] = []
+        self.online: dict[int, bool] = {}
+        self._ids = count(1)
+        self._held: list[tuple[Unit, asyncio.Future[None]]] | None = None
+
+    # What a test arranges.
+
+    def add_station(self, identity: str, *, operator: str = "default", operator_id: int = 1, **fields: Any) -> Known:
+        known = Known(
+            id=len(self.known_stations) + 1, operator_id=operator_id, operator=operator, identity=identity,
+            password_hash=fields.pop("password_hash", None), admission=fields.pop("admission", "accepted"),
+            registration=fields.pop("registration", None), strict=fields.pop("strict", False), next_transaction=1,
+        )  # fmt: skip
+        self.known_stations[operator, identity] = known
+        return known
+
+    def add_token(self, operator_id: int, token: Token) -> None:
+        self.tokens[operator_id, folded(token.value)] = token
+
+    def hold(self) -> None:
+        """Let commits wait until `release`."""
+        self._held = []
+
+    @property
+    def held(self) -> int:
+        return len(self._held or ())
+
+    def release(self) -> None:
+        held, self._held = self._held or [], None
+        for unit, future in held:
+            self._keep(unit, future)
+
+    # What the blocks and the gateway ask.
+
+    def commit(self, unit: Unit) -> Awaitable[None]:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        if self._held is not None:
+            self._held.append((unit, future))
+        else:
+            loop.call_soon(self._keep, unit, future)
+        return future
+
+    def next_session_id(self) -> int:
+        return next(self._ids)
+
+    def known(self, operator: str, identity: str) -> Awaitable[Known | None]:
+        return _soon(self.known_stations.get((operator, identity)))
+
+    async def station(self, known: Known) -> Station:
+        station = Station(known.id, known.operator_id, known.operator, known.identity)
+        station.admission = known.admission
+        station.registration = known.registration
+        station.strict = known.strict
+        station.next_transaction = known.next_transaction
+        station.connectors = dict(self.connectors.get(known.id, {})) or None
+        running = {id: session for id, (owner, session) in self.sessions.items() if owner == known.id and session.is_open}
+        station.sessions = running or None
+        return station
+
+    def token(self, operator_id: int, value: str) -> Awaitable[Token | None]:
+        return _soon(self.tokens.get((operator_id, folded(value))))
+
+    def session_by_start(self, station_id: int, start_key: str) -> Awaitable[Session | None]:
+        return self._newest(station_id, lambda session: session.start_key == start_key)
+
+    def session_by_transaction(self, station_id: int, transaction_id: str) -> Awaitable[Session | None]:
+        return self._newest(station_id, lambda session: session.transaction_id == transaction_id)
+
+    def has_reading(self, session_id: int, sampled_at_us: int, readings: bytes) -> Awaitable[bool]:
+        return _soon(
+            any(
+                session == session_id and to_us(reading.at) == sampled_at_us and _encode(reading.samples) == readings
+                for _, session, reading in self.samples
+            )
+        )
+
+    def _newest(self, station_id: int, matches: Callable[[Session], bool]) -> Awaitable[Session | None]:
+        found = [session for owner, session in self.sessions.values() if owner == station_id and matches(session)]
+        return _soon(max(found, key=lambda session: session.id, default=None))
+
+    def _keep(self, unit: Unit, future: asyncio.Future[None]) -> None:
+        if future.done():
+            return
+        error = self.fault(unit) or self._conflict(unit)
+        if error is not None:
+            future.set_exception(error)
+            return
+        self._write(unit)
+        self.commits += 1
+        future.set_result(None)
+
+    def _conflict(self, unit: Unit) -> Exception | None:
+        begun = {(owner, kept.start_key, kept.incarnation) for owner, kept in self.sessions.values()}
+        for session in unit.opened:
+            if session.id in self.sessions or (unit.station.id, session.start_key, session.incarnation) in begun:
+                return Duplicate(f"session {session.id}")
+        return None
+
+    def _write(self, unit: Unit) -> None:
+        station = unit.station
+        for session in (*unit.opened, *unit.changed):
+            self.sessions[session.id] = (station.id, session)
+        for connector in unit.connectors:
+            self.connectors.setdefault(station.id, {})[connector.ref] = connector
+        for metered in unit.metered:
+            self.samples.extend((station.id, metered.session_id, reading) for reading in metered.readings)
+        self.unmatched.extend(unit.unmatched)
+        self.events.extend(unit.events)
+        if unit.connection is not None:
+            self.online[station.id] = isinstance(unit.connection, tuple)
+        self._remember(unit)
+
+    def _remember(self, unit: Unit) -> None:
+        place = (unit.station.operator, unit.station.identity)
+        known = self.known_stations.get(place)
+        if known is not None:
+            self.known_stations[place] = msgspec.structs.replace(
+                known,
+                registration=unit.registration or known.registration,
+                next_transaction=unit.next_transaction or known.next_transaction,
+            )
+
+
+def _soon(result: T) -> asyncio.Future[T]:
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+    loop.call_soon(_resolve, future, result)
+    return future
+
+
+def _resolve(future: asyncio.Future[T], result: T) -> None:
+    if not future.done():
+        future.set_result(result)

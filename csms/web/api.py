@@ -1,0 +1,51 @@
+"""The HTTP application: REST API under /api/v1, health, metrics."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Depends, FastAPI
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from csms.web import problems, sessions, stations, tokens
+from csms.web.access import require_admin
+from csms.web.models import Totals
+from csms.web.services import Services
+
+PREFIX = "/api/v1"
+
+
+def build_api(services: Services, version: str) -> FastAPI:
+    app = FastAPI(
+        title="CSMS", version=version, openapi_url="/api/openapi.json", docs_url=None, redoc_url=None,
+        description="Central system for charging stations. Errors are RFC 9457 problem details.",
+    )  # fmt: skip
+    app.state.services = services
+    problems.install(app)
+    resources = APIRouter(prefix=PREFIX, dependencies=[Depends(require_admin)])
+    for resource in (stations, tokens, sessions):
+        resources.include_router(resource.router)
+
+    @resources.get("/totals", tags=["system"])
+    async def totals() -> Totals:
+        return Totals(**await services.queries.totals())
+
+    app.include_router(resources)
+    _add_probes(app, services)
+    return app
+
+
+def _add_probes(app: FastAPI, services: Services) -> None:
+    @app.get("/health/live", tags=["system"], response_class=PlainTextResponse)
+    async def live() -> str:
+        """The process runs."""
+        return "ok\n"
+
+    @app.get("/health/ready", tags=["system"])
+    async def ready() -> JSONResponse:
+        """Stations may be sent here."""
+        reason = services.ready()
+        return JSONResponse({"ready": reason is None, "reason": reason}, 200 if reason is None else 503)
+
+    @app.get("/metrics", tags=["system"])
+    async def metrics() -> Response:
+        return Response(services.metrics(), media_type=CONTENT_TYPE_LATEST)

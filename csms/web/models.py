@@ -1,0 +1,161 @@
+"""The shapes of the REST API: snake_case JSON, times in RFC 3339 UTC, energies in Wh, power in W."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+T = TypeVar("T")
+
+
+class Shape(BaseModel):
+    model_config = ConfigDict(from_attributes=True, extra="ignore")
+
+
+class Request(BaseModel):
+    """What a client sends: unknown fields are an error, so that a typing mistake does not go unnoticed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Page(Shape, Generic[T]):
+    items: list[T]
+    next: str | None = Field(None, description="The `cursor` to ask for what follows; null on the last page.")
+
+
+class ConnectorView(Shape):
+    evse_id: int
+    connector_id: int
+    status: str
+    detail: str | None = None
+    error_code: str | None = None
+    error_info: str | None = None
+    vendor_error_code: str | None = None
+    reported_at: datetime
+
+
+class StationView(Shape):
+    id: str
+    operator: str
+    online: bool
+    admission: str = Field(description="What the station's next boot is answered.")
+    registration: str | None = Field(None, description="What its last boot was answered.")
+    has_password: bool
+    strict: bool
+    version: str | None = Field(None, description="The OCPP version of its latest connection.")
+    vendor: str | None = None
+    model: str | None = None
+    serial: str | None = None
+    firmware: str | None = None
+    connected_at: datetime | None = None
+    last_seen_at: datetime | None = None
+    booted_at: datetime | None = None
+    created_at: datetime
+
+
+class StationDetail(StationView):
+    connectors: list[ConnectorView] = []
+    password: str | None = Field(None, description="Only in the answer that made it: it is stored hashed.")
+
+
+class StationChange(Request):
+    password: str | None = Field(
+        None,
+        min_length=8,
+        max_length=64,
+        description="Left out, a new station gets a generated one, shown once; null: no credentials are asked for.",
+    )
+    admission: Literal["accepted", "pending", "rejected"] | None = None
+    strict: bool | None = None
+
+
+class ImportReport(Shape):
+    created: int
+    updated: int
+    passwords: dict[str, str] = Field(description="Generated passwords by station, shown only here.")
+
+
+class TokenChange(Request):
+    type: str | None = Field(None, max_length=20)
+    status: Literal["accepted", "blocked", "expired", "invalid"] = "accepted"
+    group: str | None = Field(None, max_length=255)
+    expires_at: datetime | None = None
+
+
+class TokenView(Shape):
+    value: str
+    type: str | None = None
+    status: str
+    effective_status: str = Field(description="What a station asking now is told.")
+    group: str | None = None
+    expires_at: datetime | None = None
+
+
+class SessionView(Shape):
+    id: int
+    operator: str
+    station_id: str
+    station_transaction_id: str
+    version: str
+    status: Literal["active", "closed"]
+    phase: str
+    token: str | None = None
+    token_type: str | None = None
+    group: str | None = None
+    authorization: str
+    evse_id: int | None = None
+    connector_id: int | None = None
+    started_at: datetime
+    ended_at: datetime | None = None
+    stop_reason: str | None = None
+    energy_wh: float
+    meter_start_wh: float | None = None
+    meter_stop_wh: float | None = None
+    power_w: float | None = None
+    soc: float | None = None
+    flags: list[str] = []
+
+
+class ReadingView(Shape):
+    sampled_at: datetime
+    received_at: datetime
+    evse_id: int | None = None
+    connector_id: int | None = None
+    register_wh: float | None = None
+    power_w: float | None = None
+    soc: float | None = None
+    readings: list[dict[str, Any]] = Field(description="Every sampled value as the station sent it.")
+
+
+class SessionStart(Request):
+    station_id: str
+    token: str
+    evse_id: int | None = Field(None, ge=1, description="Left out, the station chooses.")
+    operator: str | None = None
+
+
+class CommandView(Shape):
+    id: int
+    operator: str
+    station: str
+    action: str
+    status: str
+    accepted: bool | None = Field(None, description="Whether the station agreed; null while it has not answered.")
+    request: dict[str, Any]
+    response: dict[str, Any] | None = None
+    error: dict[str, Any] | None = None
+    created_at: datetime
+    sent_at: datetime | None = None
+    settled_at: datetime | None = None
+
+
+class Totals(Shape):
+    operators: int
+    stations: int
+    stations_online: int
+    sessions: int
+    sessions_open: int
+    tokens: int
+    events_kept: int

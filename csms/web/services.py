@@ -1,0 +1,45 @@
+"""What the API works with; put together by the composition root."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from starlette.requests import Request
+
+from csms.cluster.desk import Desk
+from csms.domain.credentials import Vault
+from csms.storage import admin
+from csms.storage.commands import CommandLog
+from csms.storage.database import Database
+from csms.storage.queries import Queries
+
+
+@dataclass
+class Services:
+    database: Database
+    queries: Queries
+    commands: CommandLog
+    desk: Desk
+    vault: Vault
+    clock: Callable[[], datetime]
+    next_id: Callable[[], int]
+    ready: Callable[[], str | None]  # None, or why no station should be sent here.
+    metrics: Callable[[], bytes]
+    station_changed: Callable[[int, dict[str, Any]], None]  # (station number, changed columns)
+
+    def write(self, job: Callable[[sa.Connection], Any]) -> Awaitable[Any]:
+        return self.database.writer.run(job)
+
+    async def role_of(self, key: str) -> str | None:
+        """The role of an API key, None for one nobody gave out."""
+        look = admin.key_role(self.vault.key_hash(key))
+        async with self.database.reader.connect() as connection:
+            return await connection.run_sync(look)
+
+
+def services_of(request: Request) -> Services:
+    return request.app.state.services

@@ -1,0 +1,148 @@
+"""REST resource `sessions`: what is charged, and an operator's start and stop."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from fastapi import APIRouter, Depends, Query
+from fastapi.responses import JSONResponse
+
+from csms.blocks import remote_control
+from csms.cluster.desk import Target
+from csms.domain.commands import Command
+from csms.domain.tokens import Token, decide
+from csms.ocpp.catalogue import Version
+from csms.storage import admin
+from csms.storage.queries import Row
+from csms.web.models import CommandView, Page, ReadingView, SessionStart, SessionView
+from csms.web.problems import Problem
+from csms.web.services import Services, services_of
+from csms.web.stations import find_station
+
+router = APIRouter(tags=["sessions"])
+ServicesOf = Annotated[Services, Depends(services_of)]
+Wait = Annotated[float, Query(gt=0, le=300, description="Seconds to wait for the station's answer.")]
+
+_OFFLINE: dict[int | str, Any] = {409: {"model": CommandView, "description": "The station is not connected."}}
+MAX_INT31 = 0x7FFFFFFF
+
+
+@router.get("/sessions")
+async def list_sessions(
+    services: ServicesOf,
+    operator: str | None = None,
+    station_id: str | None = None,
+    token: str | None = None,
+    status: Literal["active", "closed"] | None = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    cursor: str | None = None,
+) -> Page[SessionView]:
+    """Newest first."""
+    rows, next_cursor = await services.queries.sessions(
+        operator=operator, station=station_id, token=token, active=None if status is None else status == "active",
+        limit=limit, cursor=cursor,
+    )  # fmt: skip
+    return Page(items=[_view(row) for row in rows], next=next_cursor)
+
+
+@router.get("/sessions/{id}")
+async def show_session(id: int, services: ServicesOf) -> SessionView:
+    return _view(await _find(services, id))
+
+
+@router.get("/sessions/{id}/samples")
+async def show_samples(
+    id: int, services: ServicesOf, limit: Annotated[int, Query(ge=1, le=10_000)] = 1000
+) -> Page[ReadingView]:
+    await _find(services, id)
+    return Page(items=[ReadingView(**row) for row in await services.queries.samples(id, limit)], next=None)
+
+
+@router.post("/sessions", response_model=CommandView, responses=_OFFLINE)
+async def start_session(start: SessionStart, services: ServicesOf, wait: Wait = 30.0) -> JSONResponse:
+    """Ask a station to start a session. Its refusal is an outcome (`accepted: false`), not an HTTP error."""
+    station = await find_station(services, start.operator or admin.DEFAULT_OPERATOR, start.station_id)
+    token = await _usable_token(services, station["operator"], start.token)
+    _check_registration(station)
+
+    def build(version: Version) -> msgspec.Struct:
+        if version is Version.V16 and len(token.value) > 20:
+            raise Problem(422, "OCPP 1.6 tokens have at most 20 characters.")
+        return remote_control.start_request(
+            version, token=token.value, token_type=token.type, evse_id=start.evse_id,
+            remote_start_id=services.next_id() & MAX_INT31,
+        )  # fmt: skip
+
+    return _answer(await services.desk.ask(target_of(station), build, timeout=wait))
+
+
+@router.post("/sessions/{id}/stop", response_model=CommandView, responses=_OFFLINE)
+async def stop_session(id: int, services: ServicesOf, wait: Wait = 30.0) -> JSONResponse:
+    """Ask the station to end this session; the session ends when the station says so."""
+    session = await _find(services, id)
+    if session["ended_at"] is not None:
+        raise Problem(409, f"Session {id} has ended already.")
+    station = await find_station(services, session["operator"], session["station_id"])
+    transaction = session["station_transaction_id"]
+
+    def build(version: Version) -> msgspec.Struct:
+        if version is Version.V16 and session["version"] != Version.V16:
+            raise Problem(409, "The session was begun in another OCPP version than the station speaks now.")
+        return remote_control.stop_request(version, transaction)
+
+    return _answer(await services.desk.ask(target_of(station), build, timeout=wait))
+
+
+@router.get("/commands/{id}", tags=["commands"])
+async def show_command(id: int, services: ServicesOf) -> CommandView:
+    command = await services.commands.find(id)
+    if command is None:
+        raise Problem(404, f"There is no command {id}.")
+    return command_view(command)
+
+
+def target_of(station: Row) -> Target:
+    version = Version(station["version"]) if station["version"] else Version.V16
+    return Target(station["number"], station["operator_id"], station["operator"], station["id"], version)
+
+
+def command_view(command: Command) -> CommandView:
+    accepted = None
+    if command.status == "answered" and command.response is not None:
+        accepted = command.response.get("status") == "Accepted"
+    return CommandView(**msgspec.structs.asdict(command), accepted=accepted)
+
+
+def _answer(command: Command) -> JSONResponse:
+    view = command_view(command)
+    return JSONResponse(view.model_dump(mode="json"), 409 if command.status == "offline" else 200)
+
+
+async def _usable_token(services: Services, operator: str, value: str) -> Token:
+    """The token as it is known: a station may check it, so that one that would be refused is not sent (T32)."""
+    row = await services.queries.token(operator, value)
+    if row is None:
+        raise Problem(422, f"Token {value!r} is unknown: the station would be told so. Add it: csms token add {value}")
+    token = Token(row["value"], row["type"], row["status"], row["group"], row["expires_at"])
+    verdict = decide(token, services.clock()).verdict
+    if verdict != "accepted":
+        raise Problem(422, f"Token {value!r} is {verdict}: no session can be started with it.")
+    return token
+
+
+def _check_registration(station: Row) -> None:
+    if station["registration"] in ("pending", "rejected"):
+        # 1.6 4.2, 2.x B02.FR.05: no remote start or stop before the boot is accepted.
+        raise Problem(409, f"Station {station['id']!r} is {station['registration']}: its boot was not accepted yet.")
+
+
+async def _find(services: Services, session_id: int) -> Row:
+    row = await services.queries.session(session_id) if abs(session_id) < 1 << 63 else None
+    if row is None:
+        raise Problem(404, f"There is no session {session_id}.")
+    return row
+
+
+def _view(row: Row) -> SessionView:
+    return SessionView(**row, status="active" if row["ended_at"] is None else "closed")

@@ -1,0 +1,136 @@
+"""REST resource `stations`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from csms.domain.credentials import new_password
+from csms.gateway.admission import is_identity
+from csms.storage import admin
+from csms.storage.queries import Row
+from csms.web.models import ConnectorView, ImportReport, Page, StationChange, StationDetail, StationView
+from csms.web.problems import Problem
+from csms.web.services import Services, services_of
+
+router = APIRouter(tags=["stations"])
+Operator = Annotated[str, Query(description="The operator the station belongs to.")]
+ServicesOf = Annotated[Services, Depends(services_of)]
+
+MOST_IMPORTED = 5_000
+
+
+class Imported(msgspec.Struct, forbid_unknown_fields=True):
+    """One line of an import: a station, and how it identifies itself."""
+
+    id: str
+    version: str | None = None  # Informative: the version is agreed on at each connection.
+    password: str | None | msgspec.UnsetType = msgspec.UNSET
+    admission: str = "accepted"
+    strict: bool = False
+
+
+_line = msgspec.json.Decoder(Imported)
+
+
+@router.get("/stations")
+async def list_stations(
+    services: ServicesOf,
+    operator: str | None = None,
+    online: bool | None = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    cursor: str | None = None,
+) -> Page[StationView]:
+    rows, next_cursor = await services.queries.stations(operator=operator, online=online, limit=limit, cursor=cursor)
+    return Page(items=[StationView(**_view(row)) for row in rows], next=next_cursor)
+
+
+@router.get("/stations/{id}")
+async def show_station(id: str, services: ServicesOf, operator: Operator = admin.DEFAULT_OPERATOR) -> StationDetail:
+    return await _detail(services, await find_station(services, operator, id))
+
+
+@router.put("/stations/{id}", responses={201: {"model": StationDetail}})
+async def put_station(
+    id: str,
+    change: StationChange,
+    services: ServicesOf,
+    response: Response,
+    operator: Operator = admin.DEFAULT_OPERATOR,
+) -> StationDetail:
+    """Create a station or change it. A new one gets a generated password unless one is given (or null: none)."""
+    _check_identity(id)
+    existing = await services.queries.station(operator, id)
+    columns = change.model_dump(exclude_unset=True, exclude={"password"}, exclude_none=True)
+    password = change.password
+    if password is None and existing is None and "password" not in change.model_fields_set:
+        password = shown = new_password()
+    else:
+        shown = None
+    if password is not None:
+        columns["password_hash"] = services.vault.station_hash(operator, id, password.encode())
+    elif "password" in change.model_fields_set:
+        columns["password_hash"] = None
+    operator_id = await services.write(admin.ensure_operator(operator))
+    created = await services.write(admin.put_station(operator_id, id, columns, services.clock()))
+    row = await find_station(services, operator, id)
+    services.station_changed(row["number"], columns)
+    response.status_code = 201 if created else 200
+    return await _detail(services, row, password=shown)
+
+
+@router.post("/stations/import")
+async def import_stations(
+    request: Request, services: ServicesOf, operator: Operator = admin.DEFAULT_OPERATOR
+) -> ImportReport:
+    """Create or change many stations: one JSON object a line, all of them or none."""
+    lines = (await request.body()).splitlines()
+    if len(lines) > MOST_IMPORTED:
+        raise Problem(413, f"Send at most {MOST_IMPORTED} lines in one request.")
+    rows: list[tuple[str, dict[str, Any]]] = []
+    generated: dict[str, str] = {}
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            rows.append(_imported(services, operator, number, line, generated))
+    operator_id = await services.write(admin.ensure_operator(operator))
+    created = await services.write(admin.put_stations(operator_id, rows, services.clock()))
+    return ImportReport(created=created, updated=len(rows) - created, passwords=generated)
+
+
+async def find_station(services: Services, operator: str, identity: str) -> Row:
+    row = await services.queries.station(operator, identity)
+    if row is None:
+        raise Problem(404, f"There is no station {identity!r} of operator {operator!r}. Add it with PUT.")
+    return row
+
+
+def _imported(
+    services: Services, operator: str, number: int, line: bytes, generated: dict[str, str]
+) -> tuple[str, dict[str, Any]]:
+    try:
+        sent = _line.decode(line)
+    except msgspec.DecodeError as error:
+        raise Problem(422, f"Line {number}: {error}. Nothing was imported.") from None
+    if not is_identity(sent.id) or sent.admission not in ("accepted", "pending", "rejected"):
+        raise Problem(422, f"Line {number}: {sent.id!r} or its admission is not valid. Nothing was imported.")
+    password = sent.password
+    if password is msgspec.UNSET:
+        password = generated[sent.id] = new_password()
+    hashed = None if password is None else services.vault.station_hash(operator, sent.id, password.encode())
+    return sent.id, {"password_hash": hashed, "admission": sent.admission, "strict": sent.strict}
+
+
+def _check_identity(identity: str) -> None:
+    if not is_identity(identity):
+        raise Problem(422, "A station's identity has 1 to 48 printable characters, without colon and slash.")
+
+
+def _view(row: Row) -> dict[str, Any]:
+    return {**row, "online": row["connected_at"] is not None}
+
+
+async def _detail(services: Services, row: Row, password: str | None = None) -> StationDetail:
+    found = await services.queries.connectors(row["number"])
+    return StationDetail(**_view(row), connectors=[ConnectorView(**each) for each in found], password=password)

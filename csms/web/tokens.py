@@ -1,0 +1,66 @@
+"""REST resource `tokens`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Response
+
+from csms.domain.tokens import Token, decide
+from csms.storage import admin
+from csms.storage.queries import Row
+from csms.web.models import Page, TokenChange, TokenView
+from csms.web.problems import Problem
+from csms.web.services import Services, services_of
+
+router = APIRouter(tags=["tokens"])
+ServicesOf = Annotated[Services, Depends(services_of)]
+
+
+@router.get("/tokens")
+async def list_tokens(
+    services: ServicesOf,
+    operator: str = admin.DEFAULT_OPERATOR,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    cursor: str | None = None,
+) -> Page[TokenView]:
+    rows, next_cursor = await services.queries.tokens(operator, limit, cursor)
+    return Page(items=[_view(services, row) for row in rows], next=next_cursor)
+
+
+@router.get("/tokens/{value}")
+async def show_token(value: str, services: ServicesOf, operator: str = admin.DEFAULT_OPERATOR) -> TokenView:
+    return _view(services, await _find(services, operator, value))
+
+
+@router.put("/tokens/{value}", responses={201: {"model": TokenView}})
+async def put_token(
+    value: str, change: TokenChange, services: ServicesOf, response: Response, operator: str = admin.DEFAULT_OPERATOR
+) -> TokenView:
+    """Create a token or replace its fields. Values are compared without case."""
+    if not value.strip() or len(value) > 255 or not value.isprintable():
+        raise Problem(422, "A token has 1 to 255 printable characters.")
+    if change.expires_at is not None and change.expires_at.tzinfo is None:
+        raise Problem(422, "expires_at: add the time zone, for example 2027-01-01T00:00:00Z.")
+    operator_id = await services.write(admin.ensure_operator(operator))
+    created = await services.write(admin.put_token(operator_id, value, change.model_dump(), services.clock()))
+    response.status_code = 201 if created else 200
+    return _view(services, await _find(services, operator, value))
+
+
+@router.delete("/tokens/{value}", status_code=204)
+async def delete_token(value: str, services: ServicesOf, operator: str = admin.DEFAULT_OPERATOR) -> None:
+    row = await _find(services, operator, value)
+    await services.write(admin.delete_token(row["operator_id"], value))
+
+
+async def _find(services: Services, operator: str, value: str) -> Row:
+    row = await services.queries.token(operator, value)
+    if row is None:
+        raise Problem(404, f"Operator {operator!r} has no token {value!r}.")
+    return row
+
+
+def _view(services: Services, row: Row) -> TokenView:
+    token = Token(row["value"], row["type"], row["status"], row["group"], row["expires_at"])
+    return TokenView(**row, effective_status=decide(token, services.clock()).verdict)
