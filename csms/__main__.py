@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 from csms import app as system
 from csms import logs
+from csms.cli import demo as demos
 from csms.cli import doctor as doctors
 from csms.cli import sessions, stations, tokens
 from csms.cli.client import CommandError
@@ -18,6 +20,8 @@ from csms.cli.show import Config, Json, put_json, run, table
 from csms.settings import SettingsError, load_settings
 from csms.storage.database import DatabaseError, lock_database, sqlite_path
 from csms.storage.database import migrate as migrate_database
+
+T = TypeVar("T")
 
 app = typer.Typer(
     name="csms", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -37,6 +41,35 @@ def serve(config: Config = None) -> None:
         run_loop(system.serve(settings, lambda line: print(line, flush=True)))
     except (SettingsError, DatabaseError, system.StartError) as error:
         _stop(str(error))
+
+
+@app.command()
+def demo(
+    count: Annotated[int, typer.Option("--stations", min=1, help="How many stations.")] = 50,
+    seconds: Annotated[float, typer.Option("--for", min=1, help="Seconds until it ends by itself.")] = 60.0,
+    speed: Annotated[float, typer.Option(min=0.1, help="Simulated seconds in a real one.")] = 60.0,
+    version: Annotated[str, typer.Option(help="1.6, 2.0.1 or mix.")] = "mix",
+    data: Annotated[Path | None, typer.Option(help="Keep the data in this new folder.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Run a server with a fleet of simulated stations charging on it, and audit that nothing was lost."""
+
+    def work() -> dict[str, Any]:
+        try:
+            with demos.directory(data) as place:
+                plan = demos.Demo(count, seconds, speed, version, place, show=not as_json)
+                logs.configure("warning", "auto")
+                return run_loop(demos.run(plan, lambda line: print(line, file=sys.stderr, flush=True)))
+        except (SettingsError, DatabaseError, system.StartError) as error:
+            raise CommandError(str(error)) from None
+
+    summary = run(work, as_json)
+    if as_json:
+        put_json(summary)
+    else:
+        print(demos.told(summary))
+    if summary["acknowledged_lost"] != 0:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -81,14 +114,13 @@ def doctor(config: Config = None, as_json: Json = False) -> None:
         raise typer.Exit(1)
 
 
-def run_loop(work) -> None:
+def run_loop(work: Coroutine[Any, Any, T]) -> T:
     """Run `work` on uvloop where there is one."""
     try:
         import uvloop
     except ImportError:  # Windows, PyPy: slower, but it runs.
-        asyncio.run(work)
-    else:
-        uvloop.run(work)
+        return asyncio.run(work)
+    return uvloop.run(work)
 
 
 def _stop(message: str) -> None:

@@ -27,7 +27,11 @@ T = TypeVar("T")
 Job = Callable[[sa.Connection], Any]
 
 _CHUNKS = (64, 16, 4, 1)  # Few sizes, so that each statement is prepared once.
+_PROBE = 1.0  # s between looks whether a database that failed is well again, while nobody writes.
 _MOST_UNITS = 2_000  # In one commit: bounds the wait of the first for the last.
+
+# What is wrong with a unit, not with the database: trying again cannot help.
+_ABOUT_THE_ROWS = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError, sqlite3.InterfaceError)
 
 log = structlog.get_logger()
 
@@ -88,13 +92,20 @@ class SqliteWriter:
 
     def _run(self) -> None:
         while True:
-            self._wake.wait()
+            self._wake.wait(_PROBE if self.failing else None)
             self._wake.clear()
+            stopping = self._stopping  # Asked first: what was put before it is still done.
             while self._waiting:
                 self._next()
-            if self._stopping:
+            if stopping:
                 break
+            if self.failing:
+                self._probe()
         self._engine.dispose()
+
+    def _probe(self) -> None:
+        """While writing fails no station is let in, so none would write and find out that it works again (D5, D6)."""
+        self._patiently(lambda connection: connection.execute("PRAGMA user_version=0"))
 
     def _next(self) -> None:
         units: list[tuple[Unit, asyncio.Future]] = []
@@ -124,7 +135,7 @@ class SqliteWriter:
         while True:
             try:
                 self._transact(write)
-            except sqlite3.IntegrityError as error:
+            except _ABOUT_THE_ROWS as error:
                 return error
             except sqlite3.Error as error:
                 if not self.failing:

@@ -1,0 +1,43 @@
+# Everything a newcomer types. `make demo` and `make test` build what they need by themselves.
+
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
+	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+VENV ?= .venv
+BIN := $(VENV)/bin
+STATIONS ?= 50
+FOR ?= 60
+
+.PHONY: demo test test-plain lint clean
+.DEFAULT_GOAL := demo
+
+demo: $(VENV)/.installed  ## a server with simulated stations charging on it, for FOR seconds
+	@$(BIN)/csms demo --stations $(STATIONS) --for $(FOR)
+
+test: $(VENV)/.installed-dev  ## the whole suite; installs the broker it needs where it may
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.prepare
+	@$(BIN)/ruff check .
+	@$(BIN)/python -m pytest
+
+test-plain: $(VENV)/.installed-dev  ## the tests that take seconds
+	@$(BIN)/python -m pytest -m "not journey and not live"
+
+lint: $(VENV)/.installed-dev
+	@$(BIN)/ruff check . && $(BIN)/lint-imports
+
+$(VENV)/.python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: https://www.python.org/downloads/ (or set PYTHON=…)"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "The venv module is missing: on Debian and Ubuntu, apt install python3-venv"; exit 1; }
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.python pyproject.toml
+	@echo "Installing into $(VENV) (the first time takes a minute) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.python pyproject.toml
+	@echo "Installing into $(VENV) with what the tests need (the first time takes a minute) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@ $(VENV)/.installed
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .coverage

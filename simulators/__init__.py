@@ -1,0 +1,1 @@
+"""Stations that stand in for real chargers."""

@@ -1,0 +1,267 @@
+"""The command line of the simulators: `csms-sim`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import resource
+import signal
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from simulators import audit as audits
+from simulators import scenarios
+from simulators.connection import RefusedError
+from simulators.fleet import Fleet, Orders, default_tokens
+from simulators.ledger import Ledger, LedgerError
+from simulators.scenarios import Scenario, ScenarioError, StationPlan
+from simulators.screen import show_report, watch
+from simulators.stored import DatabaseError
+
+FOUND, UNUSABLE, NOBODY_CONNECTED = 1, 2, 3  # Exit statuses.
+DEFAULT_URL = "ws://127.0.0.1:9000/ocpp"
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Stations that stand in for real chargers.")
+
+Stations = Annotated[int, typer.Option(min=1, help="How many stations.")]
+Prefix = Annotated[str, typer.Option(help="Identities are PREFIX00001 and so on.")]
+Version = Annotated[str, typer.Option(help="1.6, 2.0.1 or mix.")]
+ConfigFile = Annotated[Path | None, typer.Option(help="A file of scenarios instead of the one shipped.")]
+ScenarioName = Annotated[str | None, typer.Option(help="A scenario of that file.")]
+AsJson = Annotated[bool, typer.Option("--json", help="End with one JSON object on standard output.")]
+
+
+@app.command()
+def run(
+    url: Annotated[str, typer.Option(help="Where stations connect; the identity is added.")] = DEFAULT_URL,
+    stations: Stations = 10,
+    version: Version = "mix",
+    seconds: Annotated[float, typer.Option("--for", min=0.1, help="Real seconds to run, before the end.")] = 60.0,
+    speed: Annotated[float, typer.Option(min=0.1, help="Simulated seconds in a real one.")] = 1.0,
+    ledger: Annotated[Path | None, typer.Option(help="Write down every transaction message and answer.")] = None,
+    beliefs: Annotated[Path | None, typer.Option(help="Write down each session as its station saw it.")] = None,
+    scenario: ScenarioName = None,
+    config: ConfigFile = None,
+    operator: Annotated[str | None, typer.Option(help="The operator in the URL.")] = None,
+    prefix: Prefix = "SIM-",
+    seed: Annotated[int, typer.Option(help="The same seed throws the same dice.")] = 0,
+    ramp: Annotated[float, typer.Option(min=0.1, help="Stations that connect in a second.")] = 200.0,
+    token: Annotated[list[str] | None, typer.Option(help="Tokens drivers use (again and again).")] = None,
+    password: Annotated[str | None, typer.Option(help="One password for all stations.")] = None,
+    passwords: Annotated[Path | None, typer.Option(help='Lines of {"station": …, "password": …}.')] = None,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Real seconds a call waits for its answer.")] = 30.0,
+    drain: Annotated[float, typer.Option(min=0, help="Real seconds the end waits for answers owed.")] = 30.0,
+    leave_sessions: Annotated[bool, typer.Option(help="Do not end what is charging at the end.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run a fleet against a central system."""
+    dice = _scenario(config, scenario)
+    known = _passwords(passwords)
+    plans = [
+        scenarios.throw_dice(
+            dice, identity, spoken, operator=operator, password=known.get(identity, password), seed=seed
+        )
+        for identity, spoken in _identities(stations, prefix, version, dice)
+    ]
+    orders = Orders(
+        url=url,
+        seconds=seconds,
+        speed=speed,
+        ramp=ramp,
+        end_sessions=not leave_sessions,
+        drain=drain,
+        timeout=timeout,
+        tokens=_tokens(token),
+        ledger=_ledger(ledger),
+    )
+    fleet = _run(_run_fleet(plans, orders))
+    _close(orders.ledger)
+    if beliefs is not None:
+        beliefs.write_bytes(b"".join(msgspec.json.encode(belief) + b"\n" for belief in fleet.beliefs()))
+    summary = fleet.summary()
+    print(json.dumps(summary) if as_json else _plain(summary), flush=True)
+    if not fleet.tally.ever_connected:
+        _fail(_nobody_connected(url, fleet.tally.last_refusal), NOBODY_CONNECTED)
+
+
+@app.command()
+def identities(
+    stations: Stations = 10,
+    prefix: Prefix = "SIM-",
+    version: Version = "mix",
+    scenario: ScenarioName = None,
+    config: ConfigFile = None,
+) -> None:
+    """Print the stations of a fleet, one JSON object a line, for import into a central system."""
+    dice = _scenario(config, scenario)
+    for identity, spoken in _identities(stations, prefix, version, dice):
+        print(json.dumps({"id": identity, "version": spoken.value}))
+
+
+@app.command()
+def audit(
+    ledger: Annotated[Path, typer.Option(help="What `run --ledger` wrote.")],
+    database: Annotated[str, typer.Option(help="sqlite:///path or postgresql://user:password@host/name")],
+    beliefs: Annotated[Path | None, typer.Option(help="What `run --beliefs` wrote.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Hold a ledger against a database: 0 is clean, 1 is a finding, 2 is nothing to audit."""
+    try:
+        report = audits.audit(ledger, database, beliefs)
+    except (LedgerError, DatabaseError) as error:
+        _fail(str(error), UNUSABLE)
+    if as_json:
+        print(json.dumps(report.plain()))
+    else:
+        show_report(report)
+    if not report.clean:
+        raise typer.Exit(FOUND)
+
+
+@app.command()
+def reference(
+    url: Annotated[str, typer.Option(help="Where stations connect; the identity is added.")] = DEFAULT_URL,
+    station: Annotated[str, typer.Option(help="Its identity.")] = "REFERENCE-1",
+    version: Annotated[str, typer.Option(help="1.6 or 2.0.1.")] = "2.0.1",
+    operator: Annotated[str | None, typer.Option(help="The operator in the URL.")] = None,
+    password: Annotated[str | None, typer.Option(help="For Basic authentication.")] = None,
+    token: Annotated[str, typer.Option(help="The driver's token.")] = "SIM-TOKEN-0001",
+    remote: Annotated[bool, typer.Option(help="Wait for the server to start and stop the session.")] = False,
+    timeout: Annotated[float, typer.Option(help="Real seconds for all of it.")] = 60.0,
+    as_json: AsJson = False,
+) -> None:
+    """Charge once with a station built on the independent `ocpp` and `websockets` packages."""
+    from simulators.reference import reference_session
+
+    session = reference_session(
+        url, station, version, operator=operator, password=password, token=token, remote=remote, timeout=timeout
+    )
+    try:
+        facts = asyncio.run(session).plain()
+    except Exception as error:  # Whatever an independent client says is the message.
+        _fail(f"the session with {url} failed: {type(error).__name__}: {error}", FOUND)
+    print(json.dumps(facts) if as_json else _plain(facts))
+
+
+async def _run_fleet(plans: list[StationPlan], orders: Orders) -> Fleet:
+    _allow_sockets(len(plans))
+    fleet = Fleet(plans, orders)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, fleet.stop)
+    watching = asyncio.create_task(watch(fleet), name="fleet display")
+    try:
+        await fleet.run()
+    finally:
+        watching.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watching
+    return fleet
+
+
+def _run(main: Any) -> Any:
+    """Run on uvloop where there is one: it carries half as many stations again."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(main)
+    return uvloop.run(main)
+
+
+def _allow_sockets(stations: int) -> None:
+    """Each station is a descriptor; take what the system grants."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = stations + 200
+    if soft < wanted:
+        granted = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (granted, hard))
+        if granted < wanted:
+            print(f"only {granted} descriptors are allowed: raise `ulimit -n` for so many stations", file=sys.stderr)
+
+
+def _identities(
+    stations: int, prefix: str, version: str, dice: Scenario
+) -> Iterable[tuple[str, scenarios.Version]]:
+    if version not in ("1.6", "2.0.1", "mix"):
+        _fail(f"--version {version} is none of 1.6, 2.0.1, mix", UNUSABLE)
+    for number in range(1, stations + 1):
+        yield scenarios.identity_of(number, prefix), scenarios.version_of(number, version, dice.share_201)
+
+
+def _scenario(config: Path | None, name: str | None) -> Scenario:
+    try:
+        return scenarios.load(config, name)
+    except ScenarioError as error:
+        _fail(str(error), UNUSABLE)
+
+
+def _tokens(given: list[str] | None) -> list[str]:
+    tokens = given or default_tokens()
+    if too_long := [token for token in tokens if len(token) > 20]:
+        _fail(f"tokens have at most 20 characters in OCPP 1.6: {too_long[0]}", UNUSABLE)
+    return tokens
+
+
+def _passwords(path: Path | None) -> dict[str, str]:
+    if path is None:
+        return {}
+    try:
+        lines = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
+        return {line["station"]: line["password"] for line in lines if line.get("password") is not None}
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        _fail(f'{path} has no lines of {{"station": …, "password": …}}: {error}', UNUSABLE)
+
+
+def _ledger(path: Path | None) -> Ledger | None:
+    if path is None:
+        return None
+    try:
+        return Ledger(path)
+    except LedgerError as error:
+        _fail(str(error), UNUSABLE)
+
+
+def _close(ledger: Ledger | None) -> None:
+    if ledger is not None:
+        try:
+            ledger.close()
+        except LedgerError as error:
+            _fail(str(error), UNUSABLE)
+
+
+def _nobody_connected(url: str, error: Exception | None) -> str:
+    """What the server said, and what to do."""
+    remedies = {
+        400: "It speaks none of the versions asked for: try --version 1.6 or --version 2.0.1.",
+        401: "It wants a password, or another one: --password or --passwords FILE.",
+        404: "It does not know these stations: import them (csms-sim identities … | csms station import -), "
+        "or let it accept unknown ones (CSMS_REGISTRATION=open).",
+        503: "It is busy or starting: try again, with a smaller --ramp.",
+    }
+    if isinstance(error, RefusedError):
+        remedy = remedies.get(error.status, "Look into its log.")
+        return f"No station could connect to {url}: {error}. {remedy}"
+    return f"No station could connect to {url}: {error}. Is the server running there? `csms serve` starts one."
+
+
+def _plain(summary: dict[str, Any]) -> str:
+    return "\n".join(f"{name:26} {value}" for name, value in summary.items())
+
+
+def _fail(message: str, status: int) -> None:
+    print(message, file=sys.stderr)
+    raise typer.Exit(status)
+
+
+def main() -> None:
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,186 @@
+"""Many stations in one process: brought up at a rate, run for a while, and ended with nothing owed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+from csms.ocpp.version import Version
+from simulators import v16_talk, v201_talk
+from simulators.clock import Clock
+from simulators.connection import open_connection, station_url
+from simulators.ledger import Ledger
+from simulators.scenarios import StationPlan
+from simulators.station import Station, World
+from simulators.tally import Tally
+
+TALKS = {Version.V16: v16_talk, Version.V201: v201_talk}
+TICK = 1.0  # Seconds between two looks at the deadlines of all calls.
+DRAIN = 30.0  # Seconds the end of a run waits for what the server still owes an answer.
+_MAX_DIALLING = 500  # Handshakes under way at once; more would only time out in the server's queue.
+
+
+@dataclass(slots=True)
+class Orders:
+    """How a fleet is to run. Times in real seconds."""
+
+    url: str
+    seconds: float
+    speed: float = 1.0
+    ramp: float = 200.0  # Stations that start to connect in a second.
+    end_sessions: bool = True
+    drain: float = DRAIN
+    timeout: float = 30.0
+    tokens: list[str] = field(default_factory=lambda: default_tokens())
+    ledger: Ledger | None = None
+
+
+def default_tokens(how_many: int = 100) -> list[str]:
+    return [f"SIM-TOKEN-{number:04d}" for number in range(1, how_many + 1)]
+
+
+class Fleet:
+    """The stations of one run. `run` brings them up and returns when they are done; `stop` ends it early."""
+
+    def __init__(self, plans: Iterable[StationPlan], orders: Orders):
+        loop = asyncio.get_running_loop()
+        self.orders = orders
+        self.tally = Tally()
+        span = orders.seconds + min(orders.drain, 5.0)  # A longer end is rare: then the clock walks with the wall.
+        self.world = World(
+            clock=Clock(loop, speed=orders.speed, span=span),
+            dial=self._dial,
+            talks=TALKS,
+            tokens=orders.tokens,
+            tally=self.tally,
+            ledger=orders.ledger,
+            timeout=orders.timeout,
+            run=f"{int(time.time() * 1000):x}",
+        )
+        self.stations = [Station(plan, self.world) for plan in plans]
+        self.ending = False
+        self._dialling: set[asyncio.Task[None]] = set()
+        self._room = asyncio.Semaphore(_MAX_DIALLING)
+        self._stop = asyncio.Event()
+        self._started = loop.time()
+        self._seconds: float | None = None
+
+    async def run(self) -> None:
+        """Connect at the ramp's rate, live for the time ordered, then end gracefully."""
+        self._started = asyncio.get_running_loop().time()
+        ticker = asyncio.create_task(self._tick(), name="fleet ticker")
+        try:
+            await self._ramp_up()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), self._left())
+            await self._end()
+        finally:
+            ticker.cancel()
+            for task in self._dialling:
+                task.cancel()
+            await asyncio.gather(ticker, *self._dialling, return_exceptions=True)
+            self._seconds = asyncio.get_running_loop().time() - self._started
+
+    def stop(self) -> None:
+        """End the run now, gracefully."""
+        self._stop.set()
+
+    @property
+    def seconds(self) -> float:
+        return self._seconds if self._seconds is not None else asyncio.get_running_loop().time() - self._started
+
+    @property
+    def unacknowledged(self) -> int:
+        return sum(len(station.mail) for station in self.stations)
+
+    def _left(self) -> float:
+        return max(0.0, self.orders.seconds - (asyncio.get_running_loop().time() - self._started))
+
+    async def _ramp_up(self) -> None:
+        for number in count():
+            due = int((number + 1) * self.orders.ramp * TICK / 20)
+            for station in self.stations[int(number * self.orders.ramp * TICK / 20) : due]:
+                station.connect()
+            if due >= len(self.stations) or self._stop.is_set() or not self._left():
+                return
+            await asyncio.sleep(TICK / 20)
+
+    async def _end(self) -> None:
+        self.ending = True
+        final = self.tally.connected
+        for station in self.stations:
+            station.finish(end_sessions=self.orders.end_sessions)
+        await self._until(lambda: all(station.owes_nothing for station in self.stations), self.orders.drain)
+        self.connected_at_end = max(final, self.tally.connected)
+        for station in self.stations:
+            station.hang_up()
+        await self._until(lambda: self.tally.connected == 0, 5.0)
+
+    async def _until(self, done: Callable[[], bool], seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        while not done() and loop.time() < deadline:
+            await asyncio.sleep(0.02)
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK)
+            now = self.world.clock.wall()
+            for station in self.stations:
+                station.tick(now)
+
+    def _dial(self, station: Station) -> None:
+        task = asyncio.get_running_loop().create_task(self._open(station))
+        self._dialling.add(task)
+        task.add_done_callback(self._dialling.discard)
+
+    async def _open(self, station: Station) -> None:
+        plan = station.plan
+        url = station_url(self.orders.url, plan.identity, plan.operator)
+        async with self._room:
+            await open_connection(
+                url, plan.version, station, identity=plan.identity, password=plan.password, timeout=self.orders.timeout
+            )
+
+    connected_at_end = 0
+
+    def summary(self) -> dict[str, Any]:
+        """What happened, in plain numbers."""
+        sessions = [session for station in self.stations for session in station.sessions]
+        acknowledged = [session for session in sessions if session.acknowledged]
+        p50, p99 = self.tally.latency_ms(0.5, 0.99)
+        ledger = self.orders.ledger
+        return {
+            "stations": len(self.stations),
+            "stations_connected": self.tally.peak,
+            "stations_connected_at_end": self.connected_at_end,
+            "messages": self.tally.sent,
+            "answered": self.tally.answered,
+            "commands": self.tally.commands,
+            "sessions_opened": len(sessions),
+            "sessions_closed": sum(session.closed for session in sessions),
+            "sessions_acknowledged": len(acknowledged),
+            "energy_wh": sum(session.energy_wh for session in acknowledged),
+            "unacknowledged": self.unacknowledged,
+            "unanswered": self.tally.unanswered,
+            "refused": dict(self.tally.refused),
+            "reconnects": self.tally.reconnects,
+            "errors": dict(self.tally.errors),
+            "latency_p50_ms": p50,
+            "latency_p99_ms": p99,
+            "seconds": round(self.seconds, 2),
+        } | ({"ledger": str(ledger.path)} if ledger is not None else {})
+
+    def beliefs(self) -> Iterable[dict[str, Any]]:
+        """Every session as its station believes it happened."""
+        for station in self.stations:
+            plan = station.plan
+            for session in station.sessions:
+                yield session.belief(
+                    operator=plan.operator, station=plan.identity, version=plan.version.value
+                )

@@ -1,0 +1,45 @@
+"""What a fleet counts: calls, answers, refusals, and how long answers took."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+
+_KEPT_LATENCIES = 500_000
+
+
+class Tally:
+    """Numbers of one run, shared by its stations."""
+
+    def __init__(self) -> None:
+        self.sent = 0
+        self.answered = 0
+        self.commands = 0  # Calls of the server that the stations answered.
+        self.unanswered = 0  # Calls of ours that expired or lost their connection.
+        self.errors: Counter[str] = Counter()  # CALLERRORs received, by code.
+        self.refused: Counter[str] = Counter()  # Handshakes refused, by HTTP status or reason.
+        self.reconnects = 0
+        self.connected = 0
+        self.peak = 0
+        self.ever_connected = 0
+        self.last_refusal: Exception | None = None
+        self._latencies = array("d")
+
+    def took(self, seconds: float) -> None:
+        self.answered += 1
+        if len(self._latencies) < _KEPT_LATENCIES:
+            self._latencies.append(seconds)
+        else:  # A ring: the latest count.
+            self._latencies[self.answered % _KEPT_LATENCIES] = seconds
+
+    def connection(self, change: int) -> None:
+        self.connected += change
+        self.peak = max(self.peak, self.connected)
+
+    def latency_ms(self, *quantiles: float) -> list[float | None]:
+        """The latency below which that share of the answers came, in milliseconds."""
+        ordered = sorted(self._latencies)
+        if not ordered:
+            return [None for _ in quantiles]
+        last = len(ordered) - 1
+        return [round(ordered[round(quantile * last)] * 1000, 2) for quantile in quantiles]

@@ -1,0 +1,38 @@
+"""Brings what the live tests need and Python packages cannot: installs it where it may, else says what to install."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+
+NEEDED = {"mosquitto": "mosquitto"}  # program: package, alike on Debian, Ubuntu and Homebrew
+_SBIN = "/usr/sbin:/usr/local/sbin"
+
+
+def missing() -> list[str]:
+    path = os.environ.get("PATH", "") + ":" + _SBIN
+    return [package for program, package in NEEDED.items() if shutil.which(program, path=path) is None]
+
+
+def main() -> int:
+    packages = missing()
+    if packages and shutil.which("apt-get") and os.geteuid() == 0:
+        print(f"Installing {', '.join(packages)} …", flush=True)
+        quiet = {"stdout": subprocess.DEVNULL, "env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}}
+        subprocess.run(["apt-get", "update", "-qq"], **quiet)
+        subprocess.run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages], **quiet)
+        packages = missing()
+    elif packages and shutil.which("brew"):
+        subprocess.run(["brew", "install", "--quiet", *packages], check=False)
+        packages = missing()
+    if packages:
+        names = " ".join(packages)
+        print(f"The tests need {names}: sudo apt install {names}   or   brew install {names}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
