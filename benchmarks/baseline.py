@@ -1,6 +1,6 @@
-"""The yardstick: a central system as one writes it with the `ocpp` and `websockets` packages, which stores nothing.
+"""The yardstick: a central system made of the `ocpp` and `websockets` packages, which stores nothing.
 
-    python benchmarks/baseline.py --port 9000
+python benchmarks/baseline.py --port 9000
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ocpp.v16.enums import Action as Action16
 from ocpp.v201 import ChargePoint as ChargePoint201
 from ocpp.v201 import call_result as result201
 from ocpp.v201.enums import Action as Action201
-from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.asyncio.server import Server, ServerConnection, basic_auth, serve
 from websockets.exceptions import ConnectionClosed
 
 _ids = itertools.count(1)
@@ -109,17 +109,20 @@ async def _talk(socket: ServerConnection) -> None:
         await station.start()
 
 
-async def start_baseline(port: int = 0, host: str = "127.0.0.1") -> Server:
-    """Serve until the returned server is closed; port 0 takes a free one."""
-    return await serve(_talk, host, port, subprotocols=list(_STATIONS), compression=None, ping_interval=None)
+async def start_baseline(port: int = 0, host: str = "127.0.0.1", password: str | None = None) -> Server:
+    """Serve until the returned server is closed; port 0 takes a free one. With `password` all stations need it."""
+    check = basic_auth(realm="ocpp", check_credentials=lambda name, given: given == password) if password else None
+    return await serve(
+        _talk, host, port, subprotocols=list(_STATIONS), compression=None, ping_interval=None, process_request=check
+    )
 
 
-async def _main(host: str, port: int) -> None:
+async def _main(host: str, port: int, password: str | None) -> None:
     logging.getLogger("ocpp").setLevel(logging.WARNING)
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    server = await start_baseline(port, host)
+    server = await start_baseline(port, host, password)
     print(f"listening on {server.sockets[0].getsockname()}", flush=True)
     await stop.wait()
     server.close()
@@ -130,5 +133,6 @@ if __name__ == "__main__":
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--host", default="127.0.0.1")
     arguments.add_argument("--port", type=int, default=9000)
+    arguments.add_argument("--password", help="asked of every station")
     given = arguments.parse_args()
-    asyncio.run(_main(given.host, given.port))
+    asyncio.run(_main(given.host, given.port, given.password))

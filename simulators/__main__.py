@@ -27,7 +27,9 @@ from simulators.stored import DatabaseError
 FOUND, UNUSABLE, NOBODY_CONNECTED = 1, 2, 3  # Exit statuses.
 DEFAULT_URL = "ws://127.0.0.1:9000/ocpp"
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Stations that stand in for real chargers.")
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="Stations that stand in for real chargers."
+)
 
 Stations = Annotated[int, typer.Option(min=1, help="How many stations.")]
 Prefix = Annotated[str, typer.Option(help="Identities are PREFIX00001 and so on.")]
@@ -42,10 +44,16 @@ def run(
     url: Annotated[str, typer.Option(help="Where stations connect; the identity is added.")] = DEFAULT_URL,
     stations: Stations = 10,
     version: Version = "mix",
-    seconds: Annotated[float, typer.Option("--for", min=0.1, help="Real seconds to run, before the end.")] = 60.0,
+    seconds: Annotated[
+        float, typer.Option("--for", min=0.1, help="Real seconds to run, before the end.")
+    ] = 60.0,
     speed: Annotated[float, typer.Option(min=0.1, help="Simulated seconds in a real one.")] = 1.0,
-    ledger: Annotated[Path | None, typer.Option(help="Write down every transaction message and answer.")] = None,
-    beliefs: Annotated[Path | None, typer.Option(help="Write down each session as its station saw it.")] = None,
+    ledger: Annotated[
+        Path | None, typer.Option(help="Write down every transaction message and answer.")
+    ] = None,
+    beliefs: Annotated[
+        Path | None, typer.Option(help="Write down each session as its station saw it.")
+    ] = None,
     scenario: ScenarioName = None,
     config: ConfigFile = None,
     operator: Annotated[str | None, typer.Option(help="The operator in the URL.")] = None,
@@ -140,7 +148,14 @@ def reference(
     from simulators.reference import reference_session
 
     session = reference_session(
-        url, station, version, operator=operator, password=password, token=token, remote=remote, timeout=timeout
+        url,
+        station,
+        version,
+        operator=operator,
+        password=password,
+        token=token,
+        remote=remote,
+        timeout=timeout,
     )
     try:
         facts = asyncio.run(session).plain()
@@ -182,7 +197,10 @@ def _allow_sockets(stations: int) -> None:
         granted = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (granted, hard))
         if granted < wanted:
-            print(f"only {granted} descriptors are allowed: raise `ulimit -n` for so many stations", file=sys.stderr)
+            print(
+                f"only {granted} descriptors are allowed: raise `ulimit -n` for so many stations",
+                file=sys.stderr,
+            )
 
 
 def _identities(
@@ -247,7 +265,9 @@ def _nobody_connected(url: str, error: Exception | None) -> str:
     if isinstance(error, RefusedError):
         remedy = remedies.get(error.status, "Look into its log.")
         return f"No station could connect to {url}: {error}. {remedy}"
-    return f"No station could connect to {url}: {error}. Is the server running there? `csms serve` starts one."
+    return (
+        f"No station could connect to {url}: {error}. Is the server running there? `csms serve` starts one."
+    )
 
 
 def _plain(summary: dict[str, Any]) -> str:

@@ -39,7 +39,7 @@ class Sample:
 
 @dataclass(slots=True)
 class ToldSession:
-    """One session as the station told it. None: not told. `…_wh` are sets of what the database may rightly say."""
+    """One session as the station told it. None: not told. `…_wh`: all that the database may rightly say."""
 
     operator: str | None
     station: str
@@ -94,7 +94,7 @@ def _session(key: tuple, messages: list[Message]) -> ToldSession:
     return session
 
 
-# -- OCPP 1.6 --------------------------------------------------------------------------------------------------------
+# -- OCPP 1.6 --------------------
 
 
 def _read_16(session: ToldSession, messages: list[Message]) -> None:
@@ -116,7 +116,7 @@ def _read_16(session: ToldSession, messages: list[Message]) -> None:
             session.samples += _samples(payload["meterValue"], known)
 
 
-# -- OCPP 2.x --------------------------------------------------------------------------------------------------------
+# -- OCPP 2.x --------------------
 
 
 def _read_2x(session: ToldSession, messages: list[Message]) -> None:
@@ -146,7 +146,7 @@ def _until_acknowledged(samples: Iterable[Sample]) -> Iterator[float]:
             return
 
 
-# -- readings --------------------------------------------------------------------------------------------------------
+# -- readings --------------------
 
 
 def _samples(values: list[dict[str, Any]] | None, acknowledged: bool) -> list[Sample]:

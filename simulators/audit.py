@@ -1,7 +1,7 @@
 """The proof that nothing was lost: what stations were answered, held against what the database says.
 
-A finding is an acknowledged fact that is not stored, or not as it was told. What was sent without an answer may be
-stored once or not at all, never twice.
+A finding is an acknowledged fact that is not stored, or not as it was told. What was sent without an answer
+may be stored once or not at all, never twice.
 """
 
 from __future__ import annotations
@@ -158,7 +158,9 @@ def _rows_of(session: ToldSession, shelf: _Shelf) -> list[SessionRow]:
     if session.transaction_id is not None:  # 1.6 ids are unique at their station only.
         station = shelf.station(session.operator, session.station)
         rows |= {
-            row.id: row for row in shelf.of_id(session.transaction_id) if station and row.station_id == station.id
+            row.id: row
+            for row in shelf.of_id(session.transaction_id)
+            if station and row.station_id == station.id
         }
     return list(rows.values())
 
@@ -183,7 +185,10 @@ def _check_row(session: ToldSession, row: SessionRow, station: StationRow, repor
     if session.token is not None and row.token != session.token:
         report.add(Finding.WRONG_TOKEN, f"{where}: token {row.token!r}, told {session.token!r}")
     if not _among(row.meter_start_wh, session.meter_start_wh):
-        report.add(Finding.WRONG_METER, f"{where}: starts at {row.meter_start_wh} Wh, {_told(session.meter_start_wh)}")
+        report.add(
+            Finding.WRONG_METER,
+            f"{where}: starts at {row.meter_start_wh} Wh, {_told(session.meter_start_wh)}",
+        )
     if session.end_acknowledged:
         _check_end(session, row, where, report)
 
@@ -193,7 +198,9 @@ def _check_end(session: ToldSession, row: SessionRow, where: str, report: Report
         report.add(Finding.NOT_CLOSED, f"{where}: its end was acknowledged and it is still open")
         return
     if not _among(row.meter_stop_wh, session.meter_stop_wh):
-        report.add(Finding.WRONG_METER, f"{where}: stops at {row.meter_stop_wh} Wh, {_told(session.meter_stop_wh)}")
+        report.add(
+            Finding.WRONG_METER, f"{where}: stops at {row.meter_stop_wh} Wh, {_told(session.meter_stop_wh)}"
+        )
     energies = {stop - start for stop in session.meter_stop_wh for start in session.meter_start_wh}
     if not _among(row.energy_wh, energies):
         report.add(Finding.WRONG_ENERGY, f"{where}: {row.energy_wh} Wh, {_told(energies)}")
@@ -225,7 +232,9 @@ def _check_samples(
                 report.add(Finding.WRONG_METER, f"{where}: {register} Wh, told {sample.register_wh}")
     for key, (sample, session, _row) in awaited.items():
         if sample.acknowledged and key not in seen:
-            report.add(Finding.MISSING, f"{session}, reading of {sample.at} was acknowledged and is not in samples")
+            report.add(
+                Finding.MISSING, f"{session}, reading of {sample.at} was acknowledged and is not in samples"
+            )
 
 
 def _check_belief(belief: dict[str, Any], shelf: _Shelf, report: Report) -> None:

@@ -1,7 +1,8 @@
 """Simulated time: faster than the wall's, and never ahead of it.
 
-Its law: a time it tells lies in the past of the real now, so a server never reads a timestamp from its future. A fast
-clock therefore starts in the past, by what it will gain during the run; should it catch up, it walks with the wall.
+Its law: a time it tells lies in the past of the real now, so no server reads a timestamp from its future. A
+fast clock therefore starts in the past, by what it will gain during the run; should it catch up, it walks on
+with the real one.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ class Handle(Protocol):
 
 
 class Clock:
-    """The time of one run. `speed` simulated seconds pass in a real one, for a run of about `span` real seconds."""
+    """The time of one run: `speed` simulated seconds pass in a real one, over about `span` real seconds."""
 
     __slots__ = ("_loop", "_origin", "_start", "_zero", "speed")
 

@@ -66,7 +66,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._deadline: asyncio.TimerHandle | None = None
 
-    # -- what the station does ---------------------------------------------------------------------------------
+    # -- what the station does --------------------
 
     def send(self, message: bytes) -> None:
         if self._socket is not None and self._transport is not None and self._socket.closed is None:
@@ -87,7 +87,7 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    # -- what the event loop tells -----------------------------------------------------------------------------
+    # -- what the event loop tells --------------------
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         self._transport = transport
@@ -124,7 +124,7 @@ class Connection(asyncio.Protocol):
             error = error or ConnectionError("the server closed the connection during the handshake")
         self._tell_lost(error)
 
-    # -- the handshake -----------------------------------------------------------------------------------------
+    # -- the handshake --------------------
 
     def _shake_hands(self, data: bytes) -> bytes:
         """Feed the opening handshake; what follows its head belongs to the WebSocket."""

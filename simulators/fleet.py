@@ -51,7 +51,9 @@ class Fleet:
         loop = asyncio.get_running_loop()
         self.orders = orders
         self.tally = Tally()
-        span = orders.seconds + min(orders.drain, 5.0)  # A longer end is rare: then the clock walks with the wall.
+        span = orders.seconds + min(
+            orders.drain, 5.0
+        )  # A longer end is rare: then the clock walks with the wall.
         self.world = World(
             clock=Clock(loop, speed=orders.speed, span=span),
             dial=self._dial,
@@ -92,7 +94,9 @@ class Fleet:
 
     @property
     def seconds(self) -> float:
-        return self._seconds if self._seconds is not None else asyncio.get_running_loop().time() - self._started
+        return (
+            self._seconds if self._seconds is not None else asyncio.get_running_loop().time() - self._started
+        )
 
     @property
     def unacknowledged(self) -> int:
@@ -144,7 +148,12 @@ class Fleet:
         url = station_url(self.orders.url, plan.identity, plan.operator)
         async with self._room:
             await open_connection(
-                url, plan.version, station, identity=plan.identity, password=plan.password, timeout=self.orders.timeout
+                url,
+                plan.version,
+                station,
+                identity=plan.identity,
+                password=plan.password,
+                timeout=self.orders.timeout,
             )
 
     connected_at_end = 0

@@ -1,6 +1,6 @@
-"""What was sent about transactions, and what was answered: lines of JSON on disk, only ever appended.
+"""What was sent about transactions, and what was answered: lines of JSON on disk, only appended.
 
-A batch is written and fsynced at most a fifth of a second after its first line, by a thread of the ledger's own.
+A batch is written and fsynced a fifth of a second after its first line, by a thread of the ledger's own.
 """
 
 from __future__ import annotations

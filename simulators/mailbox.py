@@ -1,7 +1,7 @@
 """The transaction-related messages a station still owes the server, in the order they happened.
 
-Its law: only the first is ever under way, and it leaves when it was answered (1.6 3.7.1; 2.0.1 E04, E13). A full box
-forgets new meter readings, never a start or an end.
+Its law: only the first is ever under way, and it leaves when it was answered (1.6 3.7.1; 2.0.1 E04, E13).
+A full box forgets new meter readings, never a start or an end.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """One outlet of a station: cars come, charge and leave.
 
-An outlet is a connector in 1.6 and an EVSE with one connector in 2.0.1. It has at most one car, one session and one
-timer: what it waits for next.
+An outlet is a connector in 1.6 and an EVSE with one connector in 2.0.1. It has at most one car, one session
+and one timer: what it waits for next.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Outlet:
         self._timer: Handle | None = None
         self._told: str | None = None  # The status the server was last told.
 
-    # -- cars --------------------------------------------------------------------------------------------------
+    # -- cars --------------------
 
     def expect_car(self) -> None:
         """Wait for the next car, if any come to this station."""
@@ -105,7 +105,7 @@ class Outlet:
         """Whether an answer about a token still finds the outlet as it was when asking."""
         return self.phase is Phase.PREPARING and self._timer is None and not self.station.closing
 
-    # -- the server's wishes -----------------------------------------------------------------------------------
+    # -- the server's wishes --------------------
 
     def start_remotely(self, token: str, remote_start_id: int | None = None) -> bool:
         """Honour a remote start: True when a session with that token will follow."""
@@ -143,7 +143,7 @@ class Outlet:
             self.expect_car()
         return True
 
-    # -- the session -------------------------------------------------------------------------------------------
+    # -- the session --------------------
 
     def _plug_in(self) -> None:
         rng, plan = self.station.rng, self.station.plan
@@ -233,7 +233,7 @@ class Outlet:
             soc = car.soc * 100 if dc else None
         return Reading(station.stamp(), int(self._wh), power, soc, context)
 
-    # -- small words -------------------------------------------------------------------------------------------
+    # -- small words --------------------
 
     def tell_status(self, *, anyway: bool = False) -> None:
         word = self.station.talk.status_word(self)

@@ -1,4 +1,4 @@
-"""A station built on the independent `ocpp` and `websockets` packages, so that our codec never judges only itself."""
+"""A station of the independent `ocpp` and `websockets` packages: our codec never judges only itself."""
 
 from __future__ import annotations
 
@@ -115,7 +115,9 @@ class Reference16(ChargePoint16):
 
     @on(Action16.remote_start_transaction)
     def on_remote_start(self, id_tag: str, **_: Any) -> result16.RemoteStartTransaction:
-        return result16.RemoteStartTransaction(status="Rejected" if self.asked_to_start.done() else "Accepted")
+        return result16.RemoteStartTransaction(
+            status="Rejected" if self.asked_to_start.done() else "Accepted"
+        )
 
     @after(Action16.remote_start_transaction)
     def after_remote_start(self, id_tag: str, **_: Any) -> None:
@@ -191,10 +193,19 @@ class Reference201(ChargePoint201):
         **fields: Any,
     ) -> str:
         at = _now()
-        info = {"transaction_id": self.facts.transaction_id, "charging_state": state, "stopped_reason": reason}
+        info = {
+            "transaction_id": self.facts.transaction_id,
+            "charging_state": state,
+            "stopped_reason": reason,
+        }
         if kind == "Started":
             info["remote_start_id"] = self._remote_start_id
-        sample = {"value": register, "measurand": REGISTER, "context": context, "unit_of_measure": {"unit": "Wh"}}
+        sample = {
+            "value": register,
+            "measurand": REGISTER,
+            "context": context,
+            "unit_of_measure": {"unit": "Wh"},
+        }
         request = call201.TransactionEvent(
             event_type=kind,
             timestamp=at,
@@ -210,7 +221,9 @@ class Reference201(ChargePoint201):
 
     @on(Action201.request_start_transaction)
     def on_request_start(self, **_: Any) -> result201.RequestStartTransaction:
-        return result201.RequestStartTransaction(status="Rejected" if self.asked_to_start.done() else "Accepted")
+        return result201.RequestStartTransaction(
+            status="Rejected" if self.asked_to_start.done() else "Accepted"
+        )
 
     @after(Action201.request_start_transaction)
     def after_request_start(self, id_token: dict[str, Any], remote_start_id: int, **_: Any) -> None:
@@ -248,8 +261,8 @@ async def reference_session(
 ) -> Facts:
     """Connect, boot and charge once; with `remote`, wait for the server to start and to stop the session.
 
-    Raises what `websockets` raises when the server refuses the handshake, `ocpp.exceptions.OCPPError` when it answers
-    a message with an error, TimeoutError when it is too slow.
+    Raises what `websockets` raises when the server refuses the handshake, `ocpp.exceptions.OCPPError` when it
+    answers a message with an error, TimeoutError when it is too slow.
     """
     facts = Facts(station=station, version=version, token=token, remote=remote, meter_start_wh=1000)
     headers = {}

@@ -73,7 +73,7 @@ class StationPlan:
 
 
 def default_file() -> Path:
-    """`config/fleet.toml` beside the packages (a checkout), or the copy shipped inside `csms` (an installation)."""
+    """`config/fleet.toml` beside the packages (a checkout), or the copy inside `csms` (an installation)."""
     beside = Path(__file__).resolve().parent.parent / "config" / "fleet.toml"
     if beside.is_file():
         return beside
@@ -96,7 +96,7 @@ def load(file: Path | None = None, name: str | None = None) -> Scenario:
 
 
 def version_of(number: int, wanted: str, share_201: float) -> Version:
-    """The version of the station of that number (from 1): shares are kept in every stretch of a mixed fleet."""
+    """The version of that station (numbers from 1): shares hold in every stretch of a mixed fleet."""
     if wanted != "mix":
         return Version(wanted)
     return Version.V201 if int(number * share_201) > int((number - 1) * share_201) else Version.V16

@@ -1,4 +1,4 @@
-"""What people see: a fleet while it runs (live on a terminal, plain lines elsewhere), and the report of an audit."""
+"""What people see: a running fleet (live on a terminal, plain lines elsewhere), the report of an audit."""
 
 from __future__ import annotations
 
@@ -52,7 +52,9 @@ def _table(fleet: Fleet) -> Table:
     opened, running = _sessions(fleet)
     p50, p99 = tally.latency_ms(0.5, 0.99)
     table = Table.grid(padding=(0, 2))
-    table.add_row("ending" if fleet.ending else "running", ProgressBar(fleet.orders.seconds, fleet.seconds, width=40))
+    table.add_row(
+        "ending" if fleet.ending else "running", ProgressBar(fleet.orders.seconds, fleet.seconds, width=40)
+    )
     table.add_row("stations connected", f"{tally.connected} of {len(fleet.stations)}")
     table.add_row("messages answered", f"{tally.answered} of {tally.sent}")
     table.add_row("latency p50, p99", f"{p50} ms, {p99} ms")
@@ -84,8 +86,8 @@ def show_report(report: Report) -> None:
         table.add_row(name.replace("_", " "), str(count), style="bold red" if count else None)
     console.print(table)
     console.print(
-        f"{report.sessions} sessions, {report.samples} readings, {report.acknowledged} messages acknowledged, "
-        f"{report.unacknowledged} not."
+        f"{report.sessions} sessions, {report.samples} readings, "
+        f"{report.acknowledged} messages acknowledged, {report.unacknowledged} not."
     )
     if not report.acknowledged:
         console.print("Nothing was acknowledged in this ledger, so nothing is proved.")

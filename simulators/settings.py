@@ -1,4 +1,4 @@
-"""A station's configuration: what the server may read and change. 1.6 says keys, 2.0.1 components and variables."""
+"""A station's configuration, which the server may read and change: 1.6 keys, 2.0.1 variables."""
 
 from __future__ import annotations
 

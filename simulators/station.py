@@ -1,7 +1,7 @@
-"""A station that behaves: it connects, boots, reports, charges, obeys, and owes the server nothing it has not told.
+"""A station that behaves: it connects, boots, reports, charges, obeys, and tells what it owes.
 
-Its law: what concerns a transaction goes through the mailbox, in order, until it is answered, whatever happens to the
-connection; everything else is told when there is somebody to tell it to.
+Its law: what concerns a transaction goes through the mailbox, in order, until it is answered, whatever the
+connection does; everything else is told when there is somebody to tell it to.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class Station:
         self._heartbeat: Handle | None = None
         self._outage: Handle | None = None
 
-    # -- connecting --------------------------------------------------------------------------------------------
+    # -- connecting --------------------
 
     @property
     def online(self) -> bool:
@@ -164,7 +164,7 @@ class Station:
         if expired and self._line is not None and self._peer.waiting is None:
             self._line.abort()  # Nothing else is under way: the link is probably dead, so take a new one.
 
-    # -- boot and heartbeat ------------------------------------------------------------------------------------
+    # -- boot and heartbeat --------------------
 
     def _boot(self) -> None:
         self.call(self.talk.boot(self), self._booted)
@@ -211,10 +211,10 @@ class Station:
         if self.online:
             self._heartbeat = self.world.clock.later_wall(self.heartbeat_interval, self._beat)
 
-    # -- calls of ours -----------------------------------------------------------------------------------------
+    # -- calls of ours --------------------
 
     def call(self, request: msgspec.Struct, done: Done | None = None) -> None:
-        """Ask the server; `done` gets the response, or None where none came. Not registered: only boot goes out."""
+        """Ask the server; `done` gets the response, or None where none came. Unregistered: boot only."""
         name = type(request).__name__
         if self._peer is None or (not self.registered and name != "BootNotification"):
             if done is not None:
@@ -271,9 +271,11 @@ class Station:
             self.world.tally.errors["response not understood"] += 1
             return None
 
-    # -- what is owed ------------------------------------------------------------------------------------------
+    # -- what is owed --------------------
 
-    def new_session(self, outlet: int, token: str | None, begin: Reading, remote_start_id: int | None) -> Session:
+    def new_session(
+        self, outlet: int, token: str | None, begin: Reading, remote_start_id: int | None
+    ) -> Session:
         session = Session(len(self.sessions) + 1, outlet, token, begin, remote_start_id=remote_start_id)
         self.sessions.append(session)
         return session
@@ -304,7 +306,9 @@ class Station:
         letter.attempts += 1
         self.mail.under_way = True
         self._write_down("sent", letter, letter.payload)
-        self._send(letter.id, letter.action, letter.payload, lambda outcome: self._letter_settled(letter, outcome))
+        self._send(
+            letter.id, letter.action, letter.payload, lambda outcome: self._letter_settled(letter, outcome)
+        )
 
     def _letter_settled(self, letter: Letter, outcome: Outcome) -> None:
         self.mail.under_way = False
@@ -316,7 +320,9 @@ class Station:
                 self._write_down("refused", letter, b"{}", code)
                 self._letter_refused(letter, outcome)
             case Expired():
-                self.world.clock.later_wall(RETRY_AFTER * letter.attempts / self.world.clock.speed, self._deliver)
+                self.world.clock.later_wall(
+                    RETRY_AFTER * letter.attempts / self.world.clock.speed, self._deliver
+                )
             case Dropped():
                 pass  # The next connection delivers it.
 
@@ -358,7 +364,7 @@ class Station:
                 code=code,
             )
 
-    # -- the server's calls ------------------------------------------------------------------------------------
+    # -- the server's calls --------------------
 
     def message(self, data: bytes) -> None:
         received = self._peer.receive(data, self.world.clock.wall())
@@ -423,7 +429,7 @@ class Station:
     def beat_now(self) -> None:
         self.call(self.talk.heartbeat())
 
-    # -- reset and outages -------------------------------------------------------------------------------------
+    # -- reset and outages --------------------
 
     def reset(self, why: Why) -> None:
         """End what runs, hang up, and come back as after a restart."""
@@ -465,7 +471,7 @@ class Station:
         self.connect()
         self._expect_outage()
 
-    # -- the end of the run ------------------------------------------------------------------------------------
+    # -- the end of the run --------------------
 
     def finish(self, *, end_sessions: bool) -> None:
         """Start nothing new; end what runs if asked; come back online to tell what is owed."""
@@ -490,7 +496,7 @@ class Station:
         if self._line is not None:
             self._line.close()
 
-    # -- settings, time, ids -----------------------------------------------------------------------------------
+    # -- settings, time, ids --------------------
 
     def setting(self, name: str) -> str | None:
         """A configuration value, as the server may read it."""

@@ -141,7 +141,11 @@ def _samples(reading: Reading, unit: str) -> list[v16.SampledValue]:
     ]
     if reading.soc is not None:
         soc = v16.SampledValue(
-            value=f"{reading.soc:.0f}", context=reading.context, measurand="SoC", unit="Percent", location="EV"
+            value=f"{reading.soc:.0f}",
+            context=reading.context,
+            measurand="SoC",
+            unit="Percent",
+            location="EV",
         )
         samples.append(soc)
     return samples

@@ -24,7 +24,9 @@ def request_start(
     return v201.RequestStartTransactionResponse(status=_accepted(accepted))
 
 
-def request_stop(station: Station, request: v201.RequestStopTransaction) -> v201.RequestStopTransactionResponse:
+def request_stop(
+    station: Station, request: v201.RequestStopTransaction
+) -> v201.RequestStopTransactionResponse:
     outlet = station.outlet_charging(request.transaction_id)
     if outlet is not None:
         station.soon(_stop_if_same, outlet, outlet.session)

@@ -114,7 +114,14 @@ def begin(station: Station, session: Session) -> v201.TransactionEvent:
 
 def authorized(station: Station, session: Session, at: datetime) -> v201.TransactionEvent:
     return _event(
-        station, session, "Updated", "Authorized", None, at=at, state="Charging", id_token=_token(session.token)
+        station,
+        session,
+        "Updated",
+        "Authorized",
+        None,
+        at=at,
+        state="Charging",
+        id_token=_token(session.token),
     )
 
 
@@ -191,12 +198,19 @@ def _value(station: Station, reading: Reading) -> v201.MeterValue:
             unit_of_measure=unit,
         ),
         v201.SampledValue(
-            value=round(reading.power_w), context=context, measurand="Power.Active.Import", unit_of_measure=_WATT
+            value=round(reading.power_w),
+            context=context,
+            measurand="Power.Active.Import",
+            unit_of_measure=_WATT,
         ),
     ]
     if reading.soc is not None:
         soc = v201.SampledValue(
-            value=round(reading.soc), context=context, measurand="SoC", location="EV", unit_of_measure=_PERCENT
+            value=round(reading.soc),
+            context=context,
+            measurand="SoC",
+            location="EV",
+            unit_of_measure=_PERCENT,
         )
         samples.append(soc)
     return v201.MeterValue(timestamp=reading.at, sampled_value=samples)

@@ -95,7 +95,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
         """Energy delivered, never negative: a register that fell is flagged, not billed."""
         if self.first is None or self.last is None:
             return 0.0
-        return max(0.0, self.last.register_wh - self.first.register_wh)
+        return max(0.0, round(self.last.register_wh - self.first.register_wh, 4))
 
     @property
     def is_open(self) -> bool:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
+from urllib.parse import quote
 
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from csms.storage.sqlite import SqliteWriter
 
 MIGRATIONS = Path(__file__).with_name("migrations")
+_CHECKED_SIZE = 256 << 20  # Bytes up to which a file is read whole at every start, to see that it is not damaged.
+_LOCK_WAIT = 5.0  # s
 
 
 class DatabaseError(Exception):
@@ -76,7 +81,7 @@ def lock_database(path: Path) -> IO[str]:
 
 def migrate(path: Path) -> tuple[str | None, str]:
     """Bring the schema up to date; returns the revisions (before, after). The caller holds the lock."""
-    engine = sa.create_engine(f"sqlite:///{path}")
+    engine = sa.create_engine(sa.URL.create("sqlite", database=str(path)), connect_args={"timeout": _LOCK_WAIT})
     try:
         with engine.connect() as connection:
             _check(connection, path)
@@ -87,7 +92,11 @@ def migrate(path: Path) -> tuple[str | None, str]:
             command.upgrade(config, "head")
             connection.commit()
             return before, _revision(connection) or ""
+    except CommandError as error:
+        raise DatabaseError(f"{path} was written by a newer version of this program ({error}). Use that one.") from error
     except sa.exc.DatabaseError as error:
+        if getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
+            raise DatabaseLocked(f"{path} is locked. End the program that holds it open.") from error
         raise DatabaseError(f"{path} cannot be used as a database: {error.orig}. Restore it from a backup.") from error
     finally:
         engine.dispose()
@@ -98,8 +107,8 @@ async def open_database(url: str, *, synchronous: str = "FULL", patience: float 
     path = sqlite_path(url)
     try:
         lock = lock_database(path)
-    except PermissionError as error:
-        raise DatabaseError(f"No permission to write {path.parent}. Choose another CSMS_DATABASE_URL.") from error
+    except OSError as error:
+        raise DatabaseError(f"Cannot write to {path.parent} ({error}). Choose another CSMS_DATABASE_URL.") from error
     try:
         migrate(path)
         writer = SqliteWriter(str(path), synchronous=synchronous, patience=patience)
@@ -111,9 +120,8 @@ async def open_database(url: str, *, synchronous: str = "FULL", patience: float 
 
 
 def _reader(path: Path) -> AsyncEngine:
-    engine = create_async_engine(
-        f"sqlite+aiosqlite:///file:{path}?mode=ro&uri=true", pool_size=2, max_overflow=2, pool_timeout=60
-    )
+    url = sa.URL.create("sqlite+aiosqlite", database=f"file:{quote(str(path))}", query={"mode": "ro", "uri": "true"})
+    engine = create_async_engine(url, pool_size=2, max_overflow=2, pool_timeout=60)
 
     @sa.event.listens_for(engine.sync_engine, "connect")
     def _on_connect(connection: Any, _record: Any) -> None:
@@ -125,7 +133,7 @@ def _reader(path: Path) -> AsyncEngine:
 
 def _check(connection: sa.Connection, path: Path) -> None:
     """Notice a damaged file before serving from it (D7); the quick check reads every page once."""
-    if path.stat().st_size > 256 << 20:
+    if path.stat().st_size > _CHECKED_SIZE:
         return
     found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
     if found != "ok":
@@ -136,5 +144,3 @@ def _revision(connection: sa.Connection) -> str | None:
     if not sa.inspect(connection).has_table("alembic_version"):
         return None
     return connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
-
-

@@ -92,15 +92,14 @@ class SqliteWriter:
 
     def _run(self) -> None:
         while True:
-            self._wake.wait(_PROBE if self.failing else None)
+            if not self._wake.wait(_PROBE if self.failing else None):
+                self._probe()
             self._wake.clear()
             stopping = self._stopping  # Asked first: what was put before it is still done.
             while self._waiting:
                 self._next()
             if stopping:
                 break
-            if self.failing:
-                self._probe()
         self._engine.dispose()
 
     def _probe(self) -> None:

@@ -73,7 +73,8 @@ NO_JSON = [b"", b"[", b"hello", b'[2,"19","Heartbeat",{}', b"\xff\xfe", b"{}", b
 
 @pytest.mark.parametrize("data", NO_JSON)
 @pytest.mark.parametrize(
-    ("version", "code"), [(V16, "FormationViolation"), (V201, "RpcFrameworkError"), (V21, "RpcFrameworkError")]
+    ("version", "code"),
+    [(V16, "FormationViolation"), (V201, "RpcFrameworkError"), (V21, "RpcFrameworkError")],
 )
 def test_what_is_no_json_array_is_answered_under_the_id_minus_one(data, version, code):
     answered = answer_to(data, version)
@@ -143,7 +144,11 @@ def test_nesting_deeper_than_anyone_can_read_is_refused_before_it_recurses(versi
 def test_ids_and_actions_of_any_script_survive_the_way_out_and_back(version):
     for message_id in ('quo"te', "back\\slash", "ümlaut 充电", "tab\t", "\U0001f50c"):
         frame = frames.parse(frames.call(message_id, "DataTransfer", b'{"vendorId":"v"}'), version)
-        assert (frame.id, frame.action, bytes(frame.payload)) == (message_id, "DataTransfer", b'{"vendorId":"v"}')
+        assert (frame.id, frame.action, bytes(frame.payload)) == (
+            message_id,
+            "DataTransfer",
+            b'{"vendorId":"v"}',
+        )
 
         assert frames.parse(frames.call_result(message_id, b"{}"), version).id == message_id
 

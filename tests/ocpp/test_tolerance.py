@@ -9,7 +9,8 @@ import pytest
 from csms.ocpp import v16, v201
 from csms.ocpp.catalogue import Version, actions
 from csms.ocpp.errors import Fault, OcppError
-from csms.ocpp.tolerance import NO_CLOCK, Decoded, decode, described, has_clock
+from csms.ocpp.repairs import NO_CLOCK, described
+from csms.ocpp.tolerance import Decoded, decode
 
 V16, V201, V21 = Version
 NOON = "2026-03-01T12:00:00Z"
@@ -166,15 +167,6 @@ def test_strictness_reads_the_leap_seconds_of_rfc_3339() -> None:
     assert (message.timestamp, repairs) == (NOON_AT + timedelta(seconds=59), ())
     for unlawful in ("2026-03-01T12:00:60", "2026-03-01T12:00:00", "noon"):
         assert fault(V16, "StartTransaction", START | {"timestamp": unlawful}, strict=True) is Fault.TYPE
-
-
-@pytest.mark.parametrize(
-    ("year", "believed"), [("0001", False), ("1970", False), ("2000", False), ("2010", True), ("2026", True)]
-)
-def test_a_time_before_ocpp_tells_of_a_station_without_clock(year: str, believed: bool) -> None:
-    message, _ = read(V16, "StartTransaction", START | {"timestamp": f"{year}-06-01T00:00:00+10:00"})
-    assert has_clock(message.timestamp) is believed
-    assert not has_clock(NO_CLOCK)
 
 
 def test_12_0_is_an_integer_where_the_official_schema_says_so() -> None:

@@ -196,7 +196,7 @@ def test_a_client_refuses_what_a_server_masked():
     assert client.closed.code == 1002
 
 
-# -- permessage-deflate ----------------------------------------------------------------------------------------------
+# -- permessage-deflate --------------------
 
 
 def deflated(payload: bytes) -> bytes:
@@ -240,12 +240,12 @@ def test_a_compressed_message_that_is_no_utf8_is_refused(inflating):
     assert close_code(out) == 1007
 
 
-# -- the judge: the same bytes through the `websockets` package ----------------------------------------------------
+# -- the judge: the same bytes through the `websockets` package --------------------
 
 
 @dataclass
 class Judge:
-    """What the `websockets` core makes of bytes: messages put together, what it answers, and its close code."""
+    """What the `websockets` core makes of bytes: whole messages, what it answers, and its close code."""
 
     messages: list[bytes]
     out: bytes

@@ -1,0 +1,1 @@
+"""What a figure in the README was measured with: `python -m benchmarks`."""

@@ -1,0 +1,107 @@
+"""Whole fleets, over real sockets, against the baseline central system."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import datetime
+
+import pytest
+
+from csms.ocpp.version import Version
+from simulators.account import told_by
+from simulators.fleet import Fleet, Orders, default_tokens
+from simulators.ledger import Ledger, read
+from simulators.scenarios import Scenario, identity_of, throw_dice, version_of
+
+pytestmark = pytest.mark.journey
+
+BUSY = Scenario(
+    sessions_per_hour=200.0, session_energy_kwh=(0.5, 3.0), meter_interval_s=30.0, outages_per_hour=0.0
+)
+
+
+def plans(how_many: int, scenario: Scenario = BUSY, version: str = "mix") -> list:
+    return [
+        throw_dice(scenario, identity_of(number, "SIM-"), version_of(number, version, 0.5))
+        for number in range(1, how_many + 1)
+    ]
+
+
+async def test_a_fleet_charges_and_ends_with_nothing_owed(baseline_url, tmp_path):
+    ledger = Ledger(tmp_path / "ledger.ndjson")
+    fleet = Fleet(plans(20), Orders(baseline_url, seconds=1.0, speed=200.0, ramp=1000.0, ledger=ledger))
+    await fleet.run()
+    ledger.close()
+    summary = fleet.summary()
+
+    assert summary["stations_connected"] == summary["stations_connected_at_end"] == 20
+    assert summary["sessions_opened"] == summary["sessions_closed"] == summary["sessions_acknowledged"] > 0
+    assert summary["unacknowledged"] == 0
+    assert summary["errors"] == summary["refused"] == {}
+    assert summary["energy_wh"] > 0
+    assert summary["latency_p50_ms"] > 0
+    account = told_by(read(ledger.path))
+    assert len(account.sessions) == summary["sessions_opened"]
+    assert account.unacknowledged == 0
+
+
+async def test_its_timestamps_are_never_from_the_future(baseline_url, tmp_path):
+    ledger = Ledger(tmp_path / "ledger.ndjson")
+    fleet = Fleet(plans(10), Orders(baseline_url, seconds=0.6, speed=300.0, ramp=1000.0, ledger=ledger))
+    await fleet.run()
+    ledger.close()
+
+    for belief in fleet.beliefs():
+        assert belief["started_at"] <= belief["ended_at"]
+        assert belief["ended_at"].timestamp() < time.time()
+    for line in read(ledger.path):
+        if line.kind == "sent":
+            sent = datetime.fromtimestamp(line.at).astimezone()
+            for session in told_by([line]).sessions:
+                assert all(sample.at <= sent.timestamp() * 1e6 for sample in session.samples)
+
+
+async def test_a_fleet_that_loses_its_links_owes_nothing_either(baseline_url):
+    rough = Scenario(
+        sessions_per_hour=200.0, session_energy_kwh=(0.5, 3.0), meter_interval_s=30.0, fault_share=0.2,
+        outages_per_hour=60.0, outage_s=(5.0, 30.0),
+    )  # fmt: skip
+    fleet = Fleet(plans(20, rough), Orders(baseline_url, seconds=1.5, speed=200.0, ramp=1000.0))
+    await fleet.run()
+    summary = fleet.summary()
+
+    assert summary["reconnects"] > 0
+    assert summary["unacknowledged"] == 0
+    assert summary["sessions_acknowledged"] == summary["sessions_closed"] > 0
+
+
+async def test_stopping_ends_a_run_at_once_and_gracefully(baseline_url):
+    fleet = Fleet(plans(5), Orders(baseline_url, seconds=600.0, speed=100.0, ramp=1000.0))
+    running = asyncio.create_task(fleet.run())
+    async with asyncio.timeout(10):
+        while not fleet.summary()["sessions_opened"]:
+            await asyncio.sleep(0.01)
+        fleet.stop()
+        await running
+
+    assert fleet.seconds < 10
+    assert fleet.summary()["unacknowledged"] == 0
+
+
+async def test_where_nobody_listens_nobody_connects():
+    fleet = Fleet(plans(2), Orders("ws://127.0.0.1:1/ocpp", seconds=0.2, ramp=1000.0, drain=0.1))
+    await fleet.run()
+
+    assert fleet.tally.ever_connected == 0
+    assert fleet.summary()["refused"] == {"ConnectionRefusedError": 2}
+
+
+def test_the_tokens_of_a_fleet_fit_into_16():
+    assert default_tokens()[0] == "SIM-TOKEN-0001"
+    assert default_tokens()[-1] == "SIM-TOKEN-0100"
+    assert max(len(token) for token in default_tokens()) <= 20
+
+
+def test_versions_in_a_mixed_fleet():
+    assert {plan.version for plan in plans(4)} == {Version.V16, Version.V201}

@@ -1,0 +1,175 @@
+"""Opening a database: one process, one schema, one friendly word about whatever stands in the way."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from csms.storage import database as module
+from csms.storage.database import (
+    DatabaseError, DatabaseLocked, lock_database, migrate, open_database, sqlite_path,
+)  # fmt: skip
+from csms.storage.tables import metadata
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("sqlite:////data/csms.db", Path("/data/csms.db")),
+        ("sqlite+aiosqlite:////data/csms.db", Path("/data/csms.db")),
+        ("sqlite:///csms.db", Path.cwd() / "csms.db"),
+    ],
+)
+def test_url_names_a_file(url, path):
+    assert sqlite_path(url) == path
+
+
+@pytest.mark.parametrize(
+    ("url", "remedy"),
+    [
+        ("csms.db", "Write sqlite:///csms.db"),
+        ("postgresql://db/csms", "SQLite only, not in postgresql"),
+        ("sqlite://", "must be a file"),
+        ("sqlite:///:memory:", "must be a file"),
+    ],
+)
+def test_other_urls_are_refused_with_the_remedy(url, remedy):
+    with pytest.raises(DatabaseError, match=remedy):
+        sqlite_path(url)
+
+
+async def test_new_database_is_made_with_its_folder(tmp_path: Path):
+    path = tmp_path / "data" / "deep" / "csms.db"
+    database = await open_database(f"sqlite:///{path}", synchronous="OFF")
+    async with database.reader.connect() as connection:
+        assert (await connection.execute(sa.text("SELECT count(*) FROM stations"))).scalar() == 0
+    await database.close()
+    assert path.exists()
+
+
+async def test_folder_may_have_any_name(tmp_path: Path):
+    path = tmp_path / "50% of #1" / "csms.db"
+    database = await open_database(f"sqlite:///{path}", synchronous="OFF")
+    assert database.path == path and path.exists()
+    async with database.reader.connect() as connection:
+        assert (await connection.execute(sa.text("SELECT count(*) FROM stations"))).scalar() == 0
+    await database.close()
+
+
+async def test_second_process_is_refused_and_told_who_is_there(database):
+    with pytest.raises(DatabaseLocked, match=f"in use by process {os.getpid()}. Stop that server first"):
+        await open_database(f"sqlite:///{database.path}")
+
+
+async def test_lock_is_free_again_when_the_database_is_closed(database_path: Path):
+    for _ in range(2):
+        await (await open_database(f"sqlite:///{database_path}", synchronous="OFF")).close()
+
+
+def test_lock_without_a_name_is_still_a_lock(tmp_path: Path):
+    first = lock_database(tmp_path / "csms.db")
+    first.truncate(0)
+    with pytest.raises(DatabaseLocked, match="process unknown"):
+        lock_database(tmp_path / "csms.db")
+    first.close()
+
+
+async def test_lock_is_given_back_when_opening_fails(tmp_path: Path):
+    path = tmp_path / "csms.db"
+    path.write_bytes(b"this is a text, much longer than the header of a database file would ever have to be " * 10)
+    with pytest.raises(DatabaseError):
+        await open_database(f"sqlite:///{path}")
+    lock_database(path).close()
+
+
+async def test_file_that_is_no_database_is_refused_with_the_remedy(tmp_path: Path):
+    path = tmp_path / "csms.db"
+    path.write_bytes(b"%PDF-1.7" * 1_000)
+    with pytest.raises(DatabaseError, match="Restore it from a backup"):
+        await open_database(f"sqlite:///{path}")
+
+
+async def test_damaged_file_is_noticed_before_it_serves(database_path: Path):
+    """D7: bytes were flipped in the middle of a page."""
+    with open(database_path, "r+b") as file:
+        for page in range(2, 40):
+            file.seek(page * 4096)
+            file.write(b"\x00\xff" * 200)
+    with pytest.raises(DatabaseError, match="Restore it from a backup"):
+        await open_database(f"sqlite:///{database_path}")
+
+
+def test_large_file_is_not_read_whole_at_every_start(database_path: Path, monkeypatch):
+    monkeypatch.setattr(module, "_CHECKED_SIZE", 1)
+    with open(database_path, "r+b") as file:
+        file.seek(30 * 4096)
+        file.write(b"\x00\xff" * 200)
+    assert migrate(database_path) == ("0001", "0001")
+
+
+async def test_folder_that_cannot_be_made_is_said(tmp_path: Path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(DatabaseError, match="Choose another CSMS_DATABASE_URL"):
+        await open_database(f"sqlite:///{tmp_path}/file/csms.db")
+
+
+async def test_database_held_by_another_program_is_not_called_broken(database_path: Path, monkeypatch):
+    with closing(sqlite3.connect(database_path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        monkeypatch.setattr(module, "_LOCK_WAIT", 0.01)
+        with pytest.raises(DatabaseLocked, match="End the program that holds it open"):
+            await open_database(f"sqlite:///{database_path}")
+
+
+def test_database_of_a_newer_version_is_refused_with_the_remedy(database_path: Path):
+    with closing(sqlite3.connect(database_path)) as other, other:
+        other.execute("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(DatabaseError, match="newer version"):
+        migrate(database_path)
+
+
+async def test_reader_can_not_write(database):
+    async with database.reader.connect() as connection:
+        with pytest.raises(sa.exc.OperationalError, match="readonly"):
+            await connection.execute(sa.text("DELETE FROM stations"))
+
+
+def test_migrating_tells_where_it_came_from(tmp_path: Path):
+    assert migrate(tmp_path / "csms.db") == (None, "0001")
+    assert migrate(tmp_path / "csms.db") == ("0001", "0001")
+
+
+def described(engine: sa.Engine) -> dict:
+    """Everything that matters of a schema: columns, keys, indexes, and whether ids are ever used again."""
+    inspector = sa.inspect(engine)
+    tables = {}
+    with engine.connect() as connection:
+        for table in sorted({*inspector.get_table_names()} - {"alembic_version"}):
+            columns = [
+                (c["name"], str(c["type"]), c["nullable"], c["default"], c["primary_key"])
+                for c in inspector.get_columns(table)
+            ]
+            foreign = [(f["constrained_columns"], f["referred_table"], f["options"]) for f in inspector.get_foreign_keys(table)]
+            unique = [(u["name"], u["column_names"]) for u in inspector.get_unique_constraints(table)]
+            found = connection.execute(
+                sa.text("SELECT name, sql FROM sqlite_master WHERE type='index' AND sql IS NOT NULL AND tbl_name = :table"),
+                {"table": table},
+            )
+            indexes = sorted((name, sql) for name, sql in found)
+            own = connection.execute(sa.text("SELECT sql FROM sqlite_master WHERE name = :table"), {"table": table})
+            tables[table] = (
+                sorted(columns), sorted(foreign, key=str), sorted(unique), indexes, "AUTOINCREMENT" in own.scalar_one()
+            )  # fmt: skip
+    engine.dispose()
+    return tables
+
+
+def test_migrated_schema_equals_the_tables(migrated: Path, tmp_path: Path):
+    fresh = sa.create_engine(f"sqlite:///{tmp_path}/fresh.db")
+    metadata.create_all(fresh)
+    assert described(sa.create_engine(f"sqlite:///{migrated}")) == described(fresh)

@@ -1,0 +1,92 @@
+"""Rows: each part of a unit has its place, and rows that others refer to come first."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from csms.domain.events import StationConnected, StationDisconnected
+from csms.domain.sessions import BEGIN, END, Mark, Reading, Sample, closed
+from csms.domain.stations import Boot, Station
+from csms.domain.unit import Metered, Unit, Unmatched
+from csms.storage import rows as module
+from csms.storage.rows import ORDER, mark_from, rows_of
+from tests.conftest import NOW
+from tests.storage.conftest import after, free, session, unit_of
+
+
+@pytest.fixture
+def station() -> Station:  # type: ignore[override]
+    return Station(1, 1, "default", "CS-1")
+
+
+def written(*units: Unit) -> dict[str, list[dict]]:
+    """Rows by the name of their statement, as dictionaries."""
+    names = {value: name for name, value in vars(module).items() if value in ORDER and name.isupper()}
+    return {
+        names[statement]: [dict(zip(statement.columns, row, strict=True)) for row in rows]
+        for statement, rows in rows_of(units).items()
+    }
+
+
+def test_empty_unit_is_no_row(station):
+    assert rows_of([unit_of(station)]) == {}
+
+
+def test_sessions_come_before_what_refers_to_them(station):
+    reading = Reading(NOW, (Sample(1.0),), 1.0)
+    unit = unit_of(station, session(1), changed=[session(2)], metered=[Metered(1, 1, 1, [reading])])
+    assert [*written(unit)] == ["INSERT_SESSION", "UPDATE_SESSION", "INSERT_SAMPLE"]
+
+
+def test_rows_of_many_units_are_one_statement(station):
+    assert len(written(unit_of(station, session(1)), unit_of(station, session(2)))["INSERT_SESSION"]) == 2
+
+
+def test_session_row_has_its_energy_and_registers(station):
+    running = session(1, first=Mark(BEGIN, NOW, 100.0), last=Mark(END, after(5), 350.0), flags=("refused",), seen=((0, 3),))
+    (row,) = written(unit_of(station, running))["INSERT_SESSION"]
+    assert (row["meter_start_wh"], row["meter_stop_wh"], row["energy_wh"]) == (100.0, None, 250.0)
+    assert (row["flags"], row["seen"], row["ended_at"]) == ('["refused"]', "[[0,3]]", None)
+    (row,) = written(unit_of(station, changed=[closed(running, after(5), "Local")]))["UPDATE_SESSION"]
+    assert (row["meter_stop_wh"], row["stop_reason"]) == (350.0, "Local")
+
+
+def test_sample_row_has_the_values_as_sent(station):
+    reading = Reading(after(1), (Sample("x", measurand="Voltage"), Sample(2.0)), 2.0, 7.0, 55.0)
+    (row,) = written(unit_of(station, metered=[Metered(None, 1, 2, [reading])]))["INSERT_SAMPLE"]
+    assert (row["session_id"], row["connector_id"], row["register_wh"], row["power_w"], row["soc"]) == (None, 2, 2.0, 7.0, 55.0)
+    assert msgspec.json.decode(row["readings"]) == [{"value": "x", "measurand": "Voltage"}, {"value": 2.0}]
+
+
+def test_events_of_a_unit_are_one_row(station):
+    events = [StationConnected(at=NOW, version="1.6"), StationDisconnected(at=NOW, reason="x")]
+    (row,) = written(unit_of(station, events=events))["INSERT_EVENTS"]
+    assert (row["operator"], row["station"]) == ("default", "CS-1")
+    assert [event["type"] for event in msgspec.json.decode(row["events"])] == ["station.connected", "station.disconnected"]
+
+
+def test_boot_updates_the_station(station):
+    unit = unit_of(station, booted=Boot("V", "M"), registration="pending")
+    assert written(unit)["UPDATE_BOOT"][0]["registration"] == "pending"
+    station.registration = "accepted"
+    assert written(unit_of(station, booted=Boot("V", "M")))["UPDATE_BOOT"][0]["registration"] == "accepted"
+
+
+def test_coming_and_going_update_the_station(station):
+    came = written(unit_of(station, connection=("1.6", NOW)))
+    assert [*came] == ["UPDATE_CONNECTED"] and came["UPDATE_CONNECTED"][0]["version"] == "1.6"
+    gone = written(unit_of(station, connection=NOW))
+    assert [*gone] == ["UPDATE_GONE"] and gone["UPDATE_GONE"][0]["connected_at"] is None
+
+
+def test_counter_connectors_and_unmatched_have_their_rows(station):
+    lost = Unmatched("StopTransaction", b"\xff", "unknown")
+    found = written(unit_of(station, connectors=[free(1)], unmatched=[lost], next_transaction=9))
+    assert found["UPDATE_COUNTER"] == [{"id": 1, "next_transaction": 9}]
+    assert found["UPSERT_CONNECTOR"][0]["status"] == "available"
+    assert found["INSERT_UNMATCHED"][0]["payload"] == "\ufffd"
+
+
+def test_mark_that_is_none_stays_none():
+    assert mark_from(None) is None
