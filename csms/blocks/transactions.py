@@ -14,7 +14,19 @@ from csms.blocks.dispatch import Context, answers
 from csms.blocks.metering import find_session, metered_event, readings_2x, readings_16, without_stored
 from csms.domain.events import MessageUnmatched, SessionClosed, SessionOpened
 from csms.domain.sessions import (
-    BEGIN, END, NO_START, REFUSED, SUPERSEDED, UNPLAUSIBLE_TIME, Mark, Phase, Reading, Session, closed, flagged, metered,
+    BEGIN,
+    END,
+    NO_START,
+    REFUSED,
+    SUPERSEDED,
+    UNPLAUSIBLE_TIME,
+    Mark,
+    Phase,
+    Reading,
+    Session,
+    closed,
+    flagged,
+    metered,
     with_seq,
 )  # fmt: skip
 from csms.domain.stations import NO_CLOCK_BEFORE, trusted_time
@@ -35,7 +47,7 @@ PHASE_2X: dict[str, Phase] = {
 async def start_16(request: v16.StartTransaction, ctx: Context) -> v16.StartTransactionResponse:
     decision = await judge(ctx, request.id_tag)
     session = await _begun_before(ctx, request)
-    if session is None or not session.is_open and _without_clock(request.timestamp):
+    if session is None or (not session.is_open and _without_clock(request.timestamp)):
         session = _begin_16(ctx, request, decision, again=session)
     return v16.StartTransactionResponse(id_tag_info=tag_info(decision), transaction_id=int(session.transaction_id))
 

@@ -162,7 +162,6 @@ class MqttPublisher:
                 await window.acquire()
                 task = group.create_task(self._publish(client, message), name="mqtt-publish")
                 sent.append(_Sent(task, message))
-                self._acknowledged = message.upto or self._acknowledged
                 task.add_done_callback(lambda _: self._settle(sent, window))
 
     @staticmethod

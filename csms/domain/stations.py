@@ -23,6 +23,7 @@ class ConnectorRef(NamedTuple):
     connector_id: int
 
 
+MAX_IDENTITY = 48
 WHOLE_STATION = ConnectorRef(0, 0)
 
 
@@ -119,3 +120,8 @@ def trusted_time(claimed: datetime | None, received_at: datetime) -> datetime:
     if claimed is None or claimed.year < NO_CLOCK_BEFORE or claimed - received_at > NO_CLOCK_AFTER:
         return received_at
     return claimed
+
+
+def is_identity(name: str) -> bool:
+    """1-48 printable characters; no colon (it ends the name in Basic credentials), slash or control character."""
+    return 0 < len(name) <= MAX_IDENTITY and name.isprintable() and not {":", "/"} & {*name} and bool(name.strip())

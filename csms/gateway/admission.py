@@ -9,10 +9,10 @@ from urllib.parse import unquote_to_bytes
 
 from websockets.datastructures import Headers
 
+from csms.domain.stations import is_identity
 from csms.ocpp.catalogue import Version
 
 DEFAULT_OPERATOR = "default"
-MAX_IDENTITY = 48
 
 
 class Refused(Exception):
@@ -43,11 +43,6 @@ def address_of(path: str, base: str = "/ocpp") -> Address:
     names = [_decoded(part) for part in parts]
     operator = names[0] if len(names) == 2 else DEFAULT_OPERATOR
     return Address(operator, names[-1])
-
-
-def is_identity(name: str) -> bool:
-    """1-48 printable characters; no colon (it ends the name in Basic credentials), slash or control character."""
-    return 0 < len(name) <= MAX_IDENTITY and name.isprintable() and not {":", "/"} & {*name} and bool(name.strip())
 
 
 def _decoded(part: str) -> str:

@@ -101,9 +101,13 @@ class Link(asyncio.Protocol):
             self.abort()
             return
         self._head += data
-        if b"\r\n\r\n" in self._head:
+        end = self._head.find(b"\r\n\r\n") + 4
+        if end >= 4:
             head, self._head = self._head, None
-            self.gateway.admit(self, head)
+            if end < len(head):
+                self.abort()
+            else:
+                self.gateway.admit(self, head)
         elif len(self._head) > MAX_HEAD:
             self.refuse(b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\n\r\n")
 
@@ -130,6 +134,11 @@ class Link(asyncio.Protocol):
     def address(self) -> str | None:
         name = self._transport.get_extra_info("peername")
         return name[0] if name else None
+
+    @property
+    def listening(self) -> bool:
+        """Whether we read what the station sends; if not, it may have spoken without our knowing."""
+        return self._transport.is_reading()
 
     @property
     def lost(self) -> bool:
@@ -214,6 +223,8 @@ class Link(asyncio.Protocol):
             log.info("frame.ignored", **self._facts(), reason=event.reason)
 
     def _take(self, call: Call) -> None:
+        if self.lost or self.gateway.stopping:  # Nothing after our goodbye takes effect: all of it will come again.
+            return
         station = self.station
         if self._inbox is None and not station.busy and self.announced and station.link is self:
             self._begin(call)

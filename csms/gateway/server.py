@@ -251,6 +251,8 @@ class Gateway:
             if now - link.stalled_at > limits.stalled:
                 log.warning("station.does_not_read", **_facts(link.station))
                 link.abort()
+        elif not link.listening:
+            link.pinged_at = 0.0  # We let it wait: its silence is ours.
         elif link.pinged_at:
             if now - link.pinged_at > limits.pong_deadline:
                 log.warning("station.silent", **_facts(link.station))

@@ -34,14 +34,15 @@ class Closed:
 class WebSocket:
     """One side of an open WebSocket. Feed it bytes; it gives messages, and bytes to send."""
 
-    __slots__ = ("_client", "_core", "_deflate", "_max_size", "_parts", "_rest", "closed")
+    __slots__ = ("_client", "_core", "_deflate", "_max_size", "_parts", "_rest", "_wanted", "closed")
 
     def __init__(self, *, client: bool = False, deflate: bool = False, max_size: int = 1 << 20):
         """`max_size` bounds a message in bytes, inflated; `deflate`: permessage-deflate without context takeover."""
         self._client = client
         self._deflate = deflate
         self._max_size = max_size
-        self._rest = b""
+        self._rest: bytes | bytearray = b""  # The beginning of a frame …
+        self._wanted = 0  # … of which so many bytes must be there to go on.
         self._core: Protocol | None = None
         self._parts: list[bytes] | None = None
         self.closed: Closed | None = None
@@ -52,11 +53,13 @@ class WebSocket:
         When `closed` is set afterwards, send the bytes and close the socket.
         """
         if self._rest:
-            data = self._rest + data
-            self._rest = b""
+            self._rest += data
+            if len(self._rest) < self._wanted:  # Joined once, however small the pieces a frame comes in.
+                return [], b""
+            data, self._rest = bytes(self._rest), b""
         messages: list[bytes] = []
         out = b""
-        position, end = 0, len(data)
+        position, end, stop = 0, len(data), 0
         masked = not self._client
         while end - position >= 2 and self.closed is None:
             first, second = data[position], data[position + 1]
@@ -87,7 +90,8 @@ class WebSocket:
             out += self._through_core(data[position:stop], messages)
             position = stop
         if position < end and self.closed is None:
-            self._rest = data[position:]
+            self._rest = bytearray(data[position:])
+            self._wanted = max(stop - position, 2)
         return messages, out
 
     def frame(self, payload: bytes, first: int = TEXT) -> bytes:

@@ -8,7 +8,7 @@ import msgspec
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from csms.domain.credentials import new_password
-from csms.gateway.admission import is_identity
+from csms.domain.stations import is_identity
 from csms.storage import admin
 from csms.storage.queries import Row
 from csms.web.models import ConnectorView, ImportReport, Page, StationChange, StationDetail, StationView
@@ -27,7 +27,7 @@ class Imported(msgspec.Struct, forbid_unknown_fields=True):
 
     id: str
     version: str | None = None  # Informative: the version is agreed on at each connection.
-    password: str | None | msgspec.UnsetType = msgspec.UNSET
+    password: str | msgspec.UnsetType | None = msgspec.UNSET
     admission: str = "accepted"
     strict: bool = False
 
