@@ -86,6 +86,7 @@ async def open_system(settings: Settings) -> AsyncIterator[System]:
             ready=lambda: _not_ready(gateway),
             metrics=lambda: exposition(GatewayMetrics(gateway)),
             station_changed=gateway.station_changed,
+            token_changed=records.token_changed,
         )
         yield System(settings, database, records, vault, gateway, desk, build_api(services, release()))
     finally:

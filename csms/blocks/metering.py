@@ -74,6 +74,8 @@ async def add_readings(
 
 async def without_stored(ctx: Context, session: Session, readings: list[Reading]) -> list[Reading]:
     """Leave out what is stored already; only a reading older than the latest can be a late repeat."""
+    if session.last_digest is None:
+        return readings  # The first meter message of its session.
     latest = session.last.at if session.last else None
     fresh = []
     for reading in readings:

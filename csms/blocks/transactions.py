@@ -77,7 +77,9 @@ async def transaction_event(
     info, token = request.transaction_info, request.id_token
     decision = await judge(ctx, token.id_token, token.type) if token else None
     answer = v201.TransactionEventResponse(id_token_info=token_info(decision) if decision else None)
-    session = await find_session(ctx, info.transaction_id)
+    session = ctx.station.open_session(info.transaction_id)
+    if session is None and not (request.event_type == "Started" and _is_newest(ctx, request.timestamp)):
+        session = await find_session(ctx, info.transaction_id)
     again = session is not None and _is_reused_id(session, request, ctx.now)
     if session is not None and not again and session.has_seen(request.seq_no):
         return answer  # A repeat: same verdict, applied once (T20).
@@ -91,6 +93,12 @@ async def transaction_event(
         session = closed(session, at, info.stopped_reason or "Local", token.id_token if token else None)
     _keep_2x(ctx, session, readings, opening=opening, ended=request.event_type == "Ended")
     return answer
+
+
+def _is_newest(ctx: Context, moment: datetime) -> bool:
+    """Whether a start of this moment is later than any before: then it repeats none, and nothing is looked up."""
+    newest = ctx.station.newest_start
+    return newest is not None and moment > newest and trusted_time(moment, ctx.now) is moment
 
 
 # 1.6
@@ -107,6 +115,8 @@ async def _begun_before(ctx: Context, request: v16.StartTransaction) -> Session 
     for session in ctx.station.open_sessions():
         if session.start_key == key:
             return session
+    if _is_newest(ctx, request.timestamp):
+        return None
     return await ctx.records.session_by_start(ctx.station.id, key)
 
 
@@ -165,10 +175,11 @@ def _is_reused_id(session: Session, request: v201.TransactionEvent, now: datetim
 def _begin_2x(ctx: Context, request: v201.TransactionEvent, again: Session | None) -> Session:
     """A session from whichever of its events comes first; `_moved_on` fills in what the event tells (T22)."""
     transaction_id = request.transaction_info.transaction_id
+    begins = request.event_type == "Started"
     return Session(
         id=ctx.records.next_session_id(),
         transaction_id=transaction_id,
-        start_key=transaction_id,
+        start_key=f"{transaction_id}|{request.timestamp.isoformat()}" if begins else transaction_id,
         incarnation=again.incarnation + 1 if again else 0,
         version=ctx.version,
         started_at=trusted_time(request.timestamp, ctx.now),

@@ -45,8 +45,8 @@ class MqttOptions:
     window: int = 4  # Messages the broker has not answered: 256 KiB bound what a slow one costs us.
     patience: float = 30.0  # For the answer to a publish.
     linger: float = 0.05
-    first_pause: float = 0.5  # Before the second attempt to connect; doubled, with full jitter, …
-    longest_pause: float = 30.0  # … up to this.
+    first_pause: float = 0.5  # Before the second attempt to connect, with full jitter; doubled …
+    longest_pause: float = 30.0  # … up to this; what held longer was a good connection.
     confirm_every: float = 1.0  # A crash repeats this much; each confirmation costs the writer a commit.
     states: bool = True
     state_every: float = 1.0
@@ -106,18 +106,26 @@ class MqttPublisher:
             await asyncio.wait({books})
             await asyncio.shield(self._confirm())
 
+    async def drained(self, within: float) -> None:
+        """Wait until the broker has everything, `within` s at most; what is left waits in the outbox."""
+        until = monotonic() + within
+        await self._confirm()
+        while self.metrics.lag and self.metrics.connected and monotonic() < until:
+            await asyncio.sleep(0.02)
+            await self._confirm()
+
     async def _deliver(self) -> None:
         failures = 0
         while True:
             began = monotonic()
             try:
                 await self._converse()
-            except* (MqttError, OSError) as problems:
-                self._complain(_first(problems))
-            except* Exception as problems:
-                log.error("mqtt.failed", exc_info=_first(problems))
-            failures = 0 if monotonic() - began > self._options.longest_pause else failures + 1
+            except Exception as error:
+                if monotonic() - began > self._options.longest_pause:  # It was well for a while.
+                    failures, self._complaint = 0, ""
+                self._complain(_first(error))
             await asyncio.sleep(self._pause(failures))
+            failures += 1
 
     def _pause(self, failures: int) -> float:
         """Full jitter: many servers that lost one broker do not come back together."""
@@ -127,7 +135,9 @@ class MqttPublisher:
     def _complain(self, error: BaseException) -> None:
         """Say what is wrong once, not with every attempt."""
         complaint = str(error) or type(error).__name__
-        if complaint != self._complaint:
+        if not isinstance(error, MqttError | OSError):
+            log.error("mqtt.failed", exc_info=error)
+        elif complaint != self._complaint:
             remedy = _REFUSED if isinstance(error, PublishRefused) else _UNREACHABLE
             log.warning("mqtt.down", broker=str(self._address), error=complaint, remedy=remedy)
         self._complaint = complaint
@@ -222,8 +232,7 @@ def _arrived(publish: asyncio.Task[None]) -> bool:
     return publish.done() and not publish.cancelled() and publish.exception() is None
 
 
-def _first(problems: BaseExceptionGroup) -> BaseException:
-    error: BaseException = problems
+def _first(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error

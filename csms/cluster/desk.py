@@ -17,12 +17,15 @@ import structlog
 
 from csms.blocks.ports import Line
 from csms.domain.commands import Command
+from csms.domain.ports import StorageUnavailable
 from csms.ocpp.catalogue import Version, action_of, actions
 from csms.ocpp.errors import Fault, OcppError
 from csms.ocpp.peer import Answered, Dropped, Expired, Outcome, Pending, QueueFull, Refused
 from csms.storage.commands import CommandLog
 
 log = structlog.get_logger()
+
+_object = msgspec.json.Decoder(dict[str, Any]).decode
 
 Build = Callable[[Version], msgspec.Struct]
 
@@ -92,8 +95,11 @@ class Desk:
             request=msgspec.json.decode(payload), created_at=self._clock(),
         )  # fmt: skip
         await self._records.opened(command, target.operator_id, target.id)
-        if line is None:
+        # Meanwhile the station may have gone (nobody would answer on that line) or have come back on another.
+        current = self._line_of(target.id)
+        if line is None or current is None or current.version is not line.version:
             return await self._settle(command, target, "offline")
+        line = current
         outcome = await self._call(line, command, payload, timeout)
         return await self._settle(command, target, *_told(outcome, line.version, action), sent=_was_sent(outcome))
 
@@ -124,7 +130,11 @@ class Desk:
             "command.settled", operator=target.operator, station=target.identity, command=command.id,
             action=command.action, status=status,
         )  # fmt: skip
-        await self._records.settled(command)
+        try:
+            await self._records.settled(command)
+        except StorageUnavailable as error:
+            # The station may have acted: who asked learns it; on record it becomes «unknown» at the next start.
+            log.error("command.not_recorded", command=command.id, status=status, error=str(error))
         return command
 
 
@@ -152,7 +162,7 @@ def _understood(payload: bytes, version: Version, action: str) -> tuple[str, Any
     try:
         if known is not None:
             known.decode_response(payload)
-        return "answered", msgspec.json.decode(payload), None
+        return "answered", _object(payload), None
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         refusal = OcppError(Fault.FORMAT, f"The station's answer cannot be understood: {error}")
         return "error", None, {"code": refusal.fault.value, "description": refusal.description, "details": {}}

@@ -64,8 +64,8 @@ class Station:
     """
 
     __slots__ = (
-        "admission", "busy", "connectors", "id", "identity", "link", "next_transaction", "operator",
-        "operator_id", "registration", "sessions", "strict",
+        "admission", "busy", "connectors", "id", "identity", "link", "newest_start", "next_transaction",
+        "operator", "operator_id", "registration", "sessions", "strict",
     )  # fmt: skip
 
     def __init__(self, id: int, operator_id: int, operator: str, identity: str):
@@ -79,6 +79,7 @@ class Station:
         self.next_transaction = 1  # 1.6 transaction ids: positive, unique for the station's life (T05, T06).
         self.connectors: dict[ConnectorRef, Connector] | None = None
         self.sessions: dict[int, Session] | None = None  # The open ones, by our id.
+        self.newest_start: datetime | None = None  # Of any session since it connected: a later start is a new one.
         self.link: object | None = None
         self.busy = False  # One unit of work of a station at a time.
 

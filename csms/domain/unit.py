@@ -79,6 +79,9 @@ class Unit:
             if station.connectors is None:
                 station.connectors = {}
             station.connectors[connector.ref] = connector
+        for session in self.opened:
+            if station.newest_start is None or session.started_at > station.newest_start:
+                station.newest_start = session.started_at
         for session in (*self.opened, *self.changed):
             self._keep(station, session)
 

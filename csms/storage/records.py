@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Iterable
 from datetime import datetime
+from time import monotonic
 from typing import Any
 
 import msgspec
@@ -22,6 +23,8 @@ from csms.storage.rows import session_from
 from csms.storage.tables import connectors, counters, operators, sessions, stations, tokens
 
 _IDS_PER_START = 1 << 32
+_TOKEN_KEPT = 3.0  # s that a token is not looked up again: a change on another node counts within seconds.
+_MOST_RECENT_TOKENS = 50_000
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -47,6 +50,7 @@ class Records:
         self._stations = Batched("stations", self._load_stations)
         self._hot = Batched("hot-state", self._load_hot)
         self._tokens = Batched("tokens", self._load_tokens)
+        self._recent_tokens: dict[tuple[int, str], tuple[float, Token]] = {}  # (until when, s monotonic; token)
 
     @property
     def failing(self) -> bool:
@@ -76,7 +80,17 @@ class Records:
         return station
 
     def token(self, operator_id: int, value: str) -> Awaitable[Token | None]:
-        return self._tokens.find((operator_id, folded(value)))
+        key = (operator_id, folded(value))
+        kept = self._recent_tokens.get(key)
+        if kept is not None and kept[0] > monotonic():
+            future = asyncio.get_running_loop().create_future()
+            future.set_result(kept[1])
+            return future
+        return self._tokens.find(key)
+
+    def token_changed(self, operator_id: int, value: str) -> None:
+        """An operator changed a token here: this process asks anew at once, others within seconds."""
+        self._recent_tokens.pop((operator_id, folded(value)), None)
 
     # Tasks, since handlers are driven without one (gateway.turns) and the driver of the database asks for its own.
 
@@ -115,10 +129,15 @@ class Records:
 
     async def _load_tokens(self, keys: list[tuple[int, str]]) -> dict[tuple[int, str], Token]:
         rows = await self._rows(_TOKENS, folded=[value for _, value in keys])
-        return {
+        found = {
             (row.operator_id, row.folded): Token(row.value, row.type, row.status, row.group, row.expires_at)
             for row in rows
         }
+        if len(self._recent_tokens) > _MOST_RECENT_TOKENS:
+            self._recent_tokens.clear()
+        until = monotonic() + _TOKEN_KEPT
+        self._recent_tokens.update({key: (until, token) for key, token in found.items()})
+        return found
 
     async def _rows(self, query: sa.Executable, **values: Any) -> list[Any]:
         async with self._database.reader.connect() as connection:

@@ -44,6 +44,7 @@ async def put_token(
         raise Problem(422, "expires_at: add the time zone, for example 2027-01-01T00:00:00Z.")
     operator_id = await services.write(admin.ensure_operator(operator))
     created = await services.write(admin.put_token(operator_id, value, change.model_dump(), services.clock()))
+    services.token_changed(operator_id, value)
     response.status_code = 201 if created else 200
     return _view(services, await _find(services, operator, value))
 
@@ -52,6 +53,7 @@ async def put_token(
 async def delete_token(value: str, services: ServicesOf, operator: str = admin.DEFAULT_OPERATOR) -> None:
     row = await _find(services, operator, value)
     await services.write(admin.delete_token(row["operator_id"], value))
+    services.token_changed(row["operator_id"], value)
 
 
 async def _find(services: Services, operator: str, value: str) -> Row:

@@ -219,6 +219,17 @@ async def test_publisher_goes_on_where_it_was(
     assert len(listener.events()) == sum(load.told.values())
 
 
+async def test_drained_publisher_has_delivered_everything(
+    database: Database, broker: Broker, listener: Listener, load: Load
+) -> None:
+    async with publishing(database, broker.url) as publisher:
+        await listener.until(lambda: publisher.metrics.connected)
+        await load.run(units=20)
+        await publisher.drained(within=10)
+    await listener.until(lambda: load.arrived(listener.events()))
+    load.assert_complete(listener.events())
+
+
 async def test_each_operator_has_its_own_topic(
     database: Database, broker: Broker, listener: Listener
 ) -> None:

@@ -1,0 +1,274 @@
+"""The desk: every command ends once, on record, whatever becomes of the line."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from structlog.testing import capture_logs
+
+from csms.domain.ports import StorageUnavailable
+from csms.ocpp import frames, v16, v201
+from csms.ocpp.catalogue import Version
+from csms.ocpp.errors import Fault, OcppError
+from csms.ocpp.peer import MAX_QUEUED, Ignored
+from tests.cluster.conftest import Office
+from tests.cluster.line import JoinedLine
+from tests.conftest import NOW
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+ACCEPTED = {"status": "Accepted"}
+
+
+def clear(version: Version) -> msgspec.Struct:
+    return v16.ClearCache() if version is Version.V16 else v201.ClearCache()
+
+
+async def test_answer_is_brought_back_and_recorded(office: Office) -> None:
+    line = office.connect(JoinedLine(reply=lambda call: ACCEPTED))
+    command = await office.desk.ask(office.target, clear)
+    assert (command.status, command.response, command.error) == ("answered", ACCEPTED, None)
+    assert (command.created_at, command.sent_at, command.settled_at) == (NOW, NOW, NOW)
+    assert line.asked[0].action == "ClearCache"
+    assert line.asked[0].id == str(command.id)
+    assert await office.log.find(command.id) == command
+
+
+async def test_refusal_of_the_station_is_an_answer(office: Office) -> None:
+    office.connect(JoinedLine(reply=lambda call: {"status": "Rejected"}))
+    command = await office.desk.ask(office.target, clear)
+    assert (command.status, command.response) == ("answered", {"status": "Rejected"})
+
+
+@pytest.mark.parametrize("version", [Version.V16, Version.V201])
+async def test_request_is_built_for_the_version_of_the_line(office: Office, version: Version) -> None:
+    built: list[Version] = []
+    office.connect(JoinedLine(version, reply=lambda call: ACCEPTED))
+    await office.desk.ask(office.target, lambda spoken: built.append(spoken) or clear(spoken))
+    assert built == [version]
+
+
+async def test_callerror_is_an_error_with_the_code_as_sent(office: Office) -> None:
+    line = office.connect(JoinedLine(Version.V16))
+    asking = asyncio.ensure_future(office.desk.ask(office.target, clear))
+    call = await line.next_call()
+    line.hear(frames.call_error(call.id, OcppError(Fault.FORMAT, "No."), Version.V16))
+    command = await asking
+    assert (command.status, command.response) == ("error", None)
+    assert command.error == {"code": "FormationViolation", "description": "No.", "details": {}}
+    assert command.sent_at is not None
+
+
+@pytest.mark.parametrize("answer", [{}, {"status": "Perhaps"}, {"status": 1}], ids=["missing", "word", "type"])
+async def test_garbled_answer_is_an_error(office: Office, answer: Any) -> None:
+    office.connect(JoinedLine(reply=lambda call: answer))
+    command = await office.desk.ask(office.target, clear)
+    assert command.status == "error"
+    assert command.error["code"] == "FormatViolation"
+    assert "cannot be understood" in command.error["description"]
+
+
+async def test_answer_may_hold_numbers_of_any_size(office: Office) -> None:
+    answer = ACCEPTED | {"customData": {"vendorId": "v", "serial": 10**30}}
+    office.connect(JoinedLine(reply=lambda call: answer))
+    command = await office.desk.ask(office.target, clear)
+    assert await office.log.find(command.id) == command
+
+
+async def test_silence_ends_as_timeout_and_a_late_answer_changes_nothing(office: Office) -> None:
+    line = office.connect(JoinedLine())
+    asking = asyncio.ensure_future(office.desk.ask(office.target, clear, timeout=10))
+    call = await line.next_call()
+    line.until(9.9)
+    await asyncio.sleep(0)
+    assert not asking.done()
+    line.until(10.0)
+    command = await asking
+    assert (command.status, command.sent_at) == ("timeout", NOW)
+    assert isinstance(line.hear(frames.call_result(call.id, b'{"status":"Accepted"}')), Ignored)
+    assert await office.log.find(command.id) == command
+    assert len(await office.outbox()) == 1
+
+
+async def test_desk_has_a_timeout_of_its_own(office: Office) -> None:
+    line = office.connect(JoinedLine())
+    asking = asyncio.ensure_future(office.desk.ask(office.target, clear))
+    await line.next_call()
+    line.until(29.9)
+    assert not asking.done()
+    line.until(30.0)
+    assert (await asking).status == "timeout"
+
+
+async def test_unconnected_station_is_offline_and_its_last_version_is_recorded(office: Office) -> None:
+    command = await office.desk.ask(office.target, clear)
+    assert (command.status, command.sent_at, command.settled_at) == ("offline", None, NOW)
+    assert await office.log.find(command.id) == command
+
+
+async def test_connection_lost_after_sending_leaves_it_unknown(office: Office) -> None:
+    line = office.connect(JoinedLine())
+    asking = asyncio.ensure_future(office.desk.ask(office.target, clear))
+    await line.next_call()
+    line.lose()
+    command = await asking
+    assert (command.status, command.sent_at) == ("unknown", NOW)
+
+
+async def test_connection_lost_before_the_turn_came_means_that_nothing_was_sent(office: Office) -> None:
+    line = office.connect(JoinedLine())
+    first = asyncio.ensure_future(office.desk.ask(office.target, clear))
+    await line.next_call()
+    second = asyncio.ensure_future(office.desk.ask(office.target, clear))
+    while not line.queued:
+        await asyncio.sleep(0)
+    line.lose()
+    assert [(await first).status, (await second).status] == ["unknown", "offline"]
+    assert (await second).sent_at is None
+
+
+async def test_connection_lost_while_the_command_is_recorded_is_noticed(office: Office) -> None:
+    """The line was there when the command was taken, and gone when it was on disk: nobody would answer on it."""
+    line = office.connect(JoinedLine())
+    office.meanwhile(lambda: (office.lines.clear(), line.lose()))
+    async with asyncio.timeout(2):
+        command = await office.desk.ask(office.target, clear)
+    assert (command.status, command.sent_at) == ("offline", None)
+    assert line.asked == []
+
+
+@pytest.mark.parametrize(("version", "status"), [(Version.V201, "answered"), (Version.V16, "offline")])
+async def test_command_follows_a_station_that_reconnects_in_the_same_version(
+    office: Office, version: Version, status: str
+) -> None:
+    old = office.connect(JoinedLine())
+    new = JoinedLine(version, reply=lambda call: ACCEPTED)
+    office.meanwhile(lambda: (office.connect(new), old.lose()))
+    command = await office.desk.ask(office.target, clear)
+    assert command.status == status
+    assert old.asked == []
+
+
+async def test_second_command_waits_for_the_first(office: Office) -> None:
+    line = office.connect(JoinedLine())
+    first = asyncio.ensure_future(office.desk.ask(office.target, clear))
+    call = await line.next_call()
+    second = asyncio.ensure_future(office.desk.ask(office.target, clear))
+    while not line.queued:
+        await asyncio.sleep(0)
+    line.answer(call, ACCEPTED)
+    line.answer(await line.next_call(2), {"status": "Rejected"})
+    assert (await first).response == ACCEPTED
+    assert (await second).response == {"status": "Rejected"}
+
+
+async def test_full_queue_sends_nothing(office: Office) -> None:
+    line = office.connect(JoinedLine())
+    for _ in range(1 + MAX_QUEUED):
+        line.occupy()
+    command = await office.desk.ask(office.target, clear)
+    assert (command.status, command.sent_at) == ("offline", None)
+
+
+async def test_command_is_carried_through_though_its_caller_went_away(office: Office) -> None:
+    line = office.connect(JoinedLine())
+    asking = asyncio.ensure_future(office.desk.ask(office.target, clear))
+    call = await line.next_call()
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    line.answer(call, ACCEPTED)
+    await office.desk.close()
+    assert (await office.log.find(int(call.id))).status == "answered"
+    assert len(await office.outbox()) == 1
+
+
+async def test_command_is_on_record_before_anything_is_sent(office: Office) -> None:
+    line = office.connect(JoinedLine())
+    asking = asyncio.ensure_future(office.desk.ask(office.target, clear))
+    call = await line.next_call()
+    command = await office.log.find(int(call.id))
+    assert (command.status, command.sent_at, command.settled_at) == ("pending", None, None)
+    line.answer(call, ACCEPTED)
+    await asking
+
+
+async def test_outcome_and_its_event_are_stored_together(office: Office) -> None:
+    line = office.connect(JoinedLine())
+    asking = asyncio.ensure_future(office.desk.ask(office.target, clear))
+    call = await line.next_call()
+    assert await office.outbox() == []
+    line.answer(call, ACCEPTED)
+    command = await asking
+    [(operator, events)] = await office.outbox()
+    [event] = json.loads(events)
+    assert operator == "default"
+    assert (event["command"], event["action"], event["status"]) == (command.id, "ClearCache", "answered")
+
+
+async def test_raw_request_is_sent_as_given(office: Office) -> None:
+    line = office.connect(JoinedLine(reply=lambda call: {"anything": [1]}))
+    payload = {"zebra": 1, "apple": {"x": None}}
+    command = await office.desk.ask_raw(office.target, "NobodyKnows", payload)
+    assert bytes(line.asked[0].payload) == b'{"zebra":1,"apple":{"x":null}}'
+    assert (command.action, command.request) == ("NobodyKnows", payload)
+    assert (command.status, command.response) == ("answered", {"anything": [1]})
+
+
+async def test_known_raw_action_has_its_answer_judged(office: Office) -> None:
+    office.connect(JoinedLine(reply=lambda call: {"status": "Perhaps"}))
+    assert (await office.desk.ask_raw(office.target, "ClearCache", {})).status == "error"
+
+
+@pytest.mark.parametrize("answer", [[1], "text", None], ids=["list", "text", "null"])
+async def test_answer_that_is_no_object_is_an_error_even_to_an_unknown_action(office: Office, answer: Any) -> None:
+    office.connect(JoinedLine(reply=lambda call: answer))
+    assert (await office.desk.ask_raw(office.target, "NobodyKnows", {})).status == "error"
+
+
+async def test_error_while_building_reaches_the_caller_and_leaves_no_record(office: Office) -> None:
+    def refuse(version: Version) -> msgspec.Struct:
+        raise LookupError("not in this version")
+
+    with pytest.raises(LookupError):
+        await office.desk.ask(office.target, refuse)
+    assert await office.outbox() == []
+
+
+async def test_nothing_is_sent_when_the_command_cannot_be_recorded(office: Office) -> None:
+    line = office.connect(JoinedLine())
+    office.fail("opened")
+    with pytest.raises(StorageUnavailable):
+        await office.desk.ask(office.target, clear)
+    assert line.asked == []
+
+
+async def test_answer_reaches_the_caller_though_it_cannot_be_recorded(office: Office) -> None:
+    """The station has acted: to say «nothing was changed» would be wrong."""
+    office.connect(JoinedLine(reply=lambda call: ACCEPTED))
+    office.fail("settled")
+    with capture_logs() as logs:
+        command = await office.desk.ask(office.target, clear)
+    assert command.status == "answered"
+    assert [(line["event"], line["log_level"]) for line in logs][-1] == ("command.not_recorded", "error")
+    assert (await office.log.find(command.id)).status == "pending"
+
+
+async def test_closing_an_idle_desk_takes_no_time(office: Office) -> None:
+    async with asyncio.timeout(1):
+        await office.desk.close()
+
+
+async def test_settling_is_told_in_one_line_with_its_ids(office: Office) -> None:
+    with capture_logs() as logs:
+        command = await office.desk.ask(office.target, clear)
+    assert logs == [
+        {
+            "event": "command.settled", "log_level": "info", "operator": "default",
+            "station": office.target.identity, "command": command.id, "action": "ClearCache", "status": "offline",
+        }
+    ]  # fmt: skip
