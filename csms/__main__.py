@@ -36,7 +36,7 @@ app.add_typer(sessions.app, name="session")
 def serve(config: Config = None) -> None:
     """Run the server until it is told to stop (Ctrl-C or SIGTERM)."""
     try:
-        settings = load_settings(Path(config) if config else None)
+        settings = load_settings(config)
         logs.configure(settings.log_level, settings.log_format)
         run_loop(system.serve(settings, lambda line: print(line, flush=True)))
     except (SettingsError, DatabaseError, system.StartError) as error:
@@ -78,7 +78,7 @@ def migrate(config: Config = None, as_json: Json = False) -> None:
 
     def work() -> tuple[Path, str | None, str]:
         try:
-            path = sqlite_path(load_settings(Path(config) if config else None).database_url)
+            path = sqlite_path(load_settings(config).database_url)
             with lock_database(path):
                 return path, *migrate_database(path)
         except (SettingsError, DatabaseError) as error:
@@ -99,7 +99,7 @@ def doctor(config: Config = None, as_json: Json = False) -> None:
 
     def work() -> list[doctors.Finding]:
         try:
-            return list(doctors.examine(load_settings(Path(config) if config else None)))
+            return list(doctors.examine(load_settings(config)))
         except SettingsError as error:
             raise CommandError(str(error)) from None
 

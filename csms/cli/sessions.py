@@ -9,7 +9,6 @@ import typer
 
 from csms.cli.client import Client, with_client
 from csms.cli.show import Config, Json, OperatorName, ServerUrl, kwh, moment, put_json, run, table
-from csms.cli.stations import _file
 
 app = typer.Typer(help="Sessions: list, show, start, stop.", no_args_is_help=True)
 
@@ -30,7 +29,7 @@ def list_(
 ) -> None:
     """List sessions, newest first."""
     params = {"station_id": station, "token": token, "status": status, "operator": operator}
-    found = run(lambda: with_client(_file(config), lambda c: c.pages("/sessions", params, limit), server), as_json)
+    found = run(lambda: with_client(config, lambda c: c.pages("/sessions", params, limit), server), as_json)
     if as_json:
         put_json(found)
         return
@@ -52,7 +51,7 @@ def show(id: SessionId, config: Config = None, server: ServerUrl = None, as_json
         samples = await client.ask("GET", f"/sessions/{id}/samples")
         return session | {"samples": samples["items"]}
 
-    session = run(lambda: with_client(_file(config), work, server), as_json)
+    session = run(lambda: with_client(config, work, server), as_json)
     if as_json:
         put_json(session)
         return
@@ -80,7 +79,7 @@ def start(
 ) -> None:
     """Ask a station to start a session."""
     body = {"station_id": station, "token": token, "evse_id": evse, "operator": operator}
-    _command(_file(config), server, as_json, "/sessions", wait, body)
+    _command(config, server, as_json, "/sessions", wait, body)
 
 
 @app.command()
@@ -88,7 +87,7 @@ def stop(
     id: SessionId, wait: Wait = 30.0, config: Config = None, server: ServerUrl = None, as_json: Json = False
 ) -> None:
     """Ask the station to end a session."""
-    _command(_file(config), server, as_json, f"/sessions/{id}/stop", wait, None)
+    _command(config, server, as_json, f"/sessions/{id}/stop", wait, None)
 
 
 def _command(config: Path | None, server: str | None, as_json: bool, path: str, wait: float, body: Any) -> None:

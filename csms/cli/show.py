@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import msgspec
@@ -18,7 +19,7 @@ T = TypeVar("T")
 
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON, for programs.")]
 Config = Annotated[
-    str | None, typer.Option("--config", help="Settings file (TOML).", envvar="CSMS_CONFIG", show_default=False)
+    Path | None, typer.Option("--config", help="Settings file (TOML).", envvar="CSMS_CONFIG", show_default=False)
 ]
 ServerUrl = Annotated[
     str | None,

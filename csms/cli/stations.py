@@ -65,7 +65,7 @@ def list_(
 ) -> None:
     """List chargers."""
     params = {"operator": operator, "online": online}
-    found = run(lambda: with_client(_file(config), lambda c: c.pages("/stations", params, limit), server), as_json)
+    found = run(lambda: with_client(config, lambda c: c.pages("/stations", params, limit), server), as_json)
     if as_json:
         put_json(found)
         return
@@ -117,7 +117,7 @@ def import_(
     async def work(client: Client) -> dict[str, Any]:
         return await _import(client, lines, operator, passwords, quiet=as_json or not sys.stderr.isatty())
 
-    report = run(lambda: with_client(_file(config), work, server), as_json)
+    report = run(lambda: with_client(config, work, server), as_json)
     if as_json:
         put_json(report)
     else:
@@ -158,13 +158,9 @@ def _write_passwords(path: Path | None, passwords: dict[str, str]) -> None:
             out.write(msgspec.json.encode({"station": station, "password": password}) + b"\n")
 
 
-def _ask(config: str | None, server: str | None, as_json: bool, method: str, path: str, **options: Any) -> Any:
-    return run(lambda: with_client(_file(config), lambda client: client.ask(method, path, **options), server), as_json)
+def _ask(config: Path | None, server: str | None, as_json: bool, method: str, path: str, **options: Any) -> Any:
+    return run(lambda: with_client(config, lambda client: client.ask(method, path, **options), server), as_json)
 
 
 def _path(id: str) -> str:
     return f"/stations/{quote(id, safe='')}"
-
-
-def _file(config: str | None) -> Path | None:
-    return None if config is None else Path(config)

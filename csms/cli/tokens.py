@@ -9,7 +9,6 @@ import typer
 
 from csms.cli.client import with_client
 from csms.cli.show import Config, Json, OperatorName, ServerUrl, moment, put_json, run, table
-from csms.cli.stations import _file
 
 app = typer.Typer(help="Tokens (RFID cards and the like): add, list.", no_args_is_help=True)
 
@@ -31,7 +30,7 @@ def add(
     path = f"/tokens/{quote(value, safe='')}"
     token = run(
         lambda: with_client(
-            _file(config), lambda client: client.ask("PUT", path, params={"operator": operator}, json=body), server
+            config, lambda client: client.ask("PUT", path, params={"operator": operator}, json=body), server
         ),
         as_json,
     )
@@ -51,7 +50,7 @@ def list_(
 ) -> None:
     """List tokens."""
     found = run(
-        lambda: with_client(_file(config), lambda c: c.pages("/tokens", {"operator": operator}, limit), server), as_json
+        lambda: with_client(config, lambda c: c.pages("/tokens", {"operator": operator}, limit), server), as_json
     )
     if as_json:
         put_json(found)

@@ -263,6 +263,16 @@ async def test_closing_an_idle_desk_takes_no_time(office: Office) -> None:
         await office.desk.close()
 
 
+async def test_line_that_ends_after_the_loop_cancelled_the_command_disturbs_nobody(office: Office) -> None:
+    line = office.connect(JoinedLine())
+    asking = asyncio.ensure_future(office.desk.ask(office.target, clear))
+    await line.next_call()
+    next(task for task in asyncio.all_tasks() if task.get_name() == "command-ClearCache").cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    line.lose()
+
+
 async def test_settling_is_told_in_one_line_with_its_ids(office: Office) -> None:
     with capture_logs() as logs:
         command = await office.desk.ask(office.target, clear)

@@ -229,6 +229,48 @@ class TestBounds:
         assert (await raw.receive())[1] == "more"
 
 
+class TestOurSide:
+    async def test_ping_is_answered(self, quick):
+        await quick.connect()
+        link = quick.gateway.link_of(1)
+        link.ping(1.0)
+        assert link.pinged_at == 1.0
+        await quick.until(lambda: link.pinged_at == 0.0)
+
+    async def test_next_call_of_ours_waits_for_the_answer_to_the_first(self, quick):
+        client = await quick.connect()
+        link, settled = quick.gateway.link_of(1), []
+        for number in (1, 2):
+            link.call(Pending(f"q{number}", "ClearCache", b"{}", 5.0, settled.append))
+        assert (await client.receive())[1] == "q1"
+        await client.socket.send('[3,"q1",{"status":"Accepted"}]')
+        assert (await client.receive())[1] == "q2"
+        assert len(settled) == 1
+
+    async def test_next_call_of_ours_goes_out_when_the_first_expires(self, quick):
+        client = await quick.connect()
+        link, settled = quick.gateway.link_of(1), []
+        for number in (1, 2):
+            link.call(Pending(f"q{number}", "ClearCache", b"{}", 0.0 if number == 1 else 5.0, settled.append))
+        assert [(await client.receive())[1] for _ in range(2)] == ["q1", "q2"]
+        assert len(settled) == 1
+
+    async def test_answer_nobody_waits_for_is_ignored(self, quick):
+        client = await quick.connect()
+        with capture_logs() as logs:
+            await client.socket.send('[3,"zz",{}]')
+            assert "currentTime" in await client.call("Heartbeat")
+        assert [line["event"] for line in logs] == ["frame.ignored"]
+
+    async def test_calls_are_counted_by_action(self, quick):
+        client = await quick.connect()
+        before = quick.gateway.messages.get("Heartbeat", 0)
+        await client.call("Heartbeat")
+        await client.call("Fly")
+        assert quick.gateway.messages.get("Heartbeat") == before + 1
+        assert "Fly" not in quick.gateway.messages
+
+
 class TestGoodbye:
     async def test_closing_twice_is_closing_once(self, quick):
         client = await quick.connect()

@@ -104,6 +104,17 @@ async def test_damaged_file_is_noticed_before_it_serves(database_path: Path):
         await open_database(f"sqlite:///{database_path}")
 
 
+def test_contents_that_contradict_the_schema_are_noticed(tmp_path: Path):
+    path = tmp_path / "csms.db"
+    with closing(sqlite3.connect(path)) as other, other:
+        other.execute("CREATE TABLE x (a)")
+        other.execute("INSERT INTO x VALUES (NULL)")
+        other.execute("PRAGMA writable_schema=ON")
+        other.execute("UPDATE sqlite_schema SET sql = 'CREATE TABLE x (a NOT NULL)'")
+    with pytest.raises(DatabaseError, match=r"is damaged \(NULL value in x.a\). Restore it"):
+        migrate(path)
+
+
 def test_large_file_is_not_read_whole_at_every_start(database_path: Path, monkeypatch):
     monkeypatch.setattr(module, "_CHECKED_SIZE", 1)
     with open(database_path, "r+b") as file:

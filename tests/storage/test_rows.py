@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import msgspec
 import pytest
 
@@ -10,7 +12,8 @@ from csms.domain.sessions import BEGIN, END, Mark, Reading, Sample, closed
 from csms.domain.stations import Boot, Station
 from csms.domain.unit import Metered, Unit, Unmatched
 from csms.storage import rows as module
-from csms.storage.rows import ORDER, mark_from, rows_of
+from csms.storage.rows import ORDER, mark_from, rows_of, session_from
+from csms.storage.tables import from_us
 from tests.conftest import NOW
 from tests.storage.conftest import after, free, session, unit_of
 
@@ -86,6 +89,13 @@ def test_counter_connectors_and_unmatched_have_their_rows(station):
     assert found["UPDATE_COUNTER"] == [{"id": 1, "next_transaction": 9}]
     assert found["UPSERT_CONNECTOR"][0]["status"] == "available"
     assert found["INSERT_UNMATCHED"][0]["payload"] == "\ufffd"
+
+
+def test_session_is_read_back_from_its_row(station):
+    whole = session(1, first=Mark(BEGIN, NOW, 1.5), seen=((0, 3),), flags=("refused",), token="TAG", end_seq=3)
+    (row,) = written(unit_of(station, whole))["INSERT_SESSION"]
+    times = {name: from_us(row[name]) for name in ("started_at", "received_at")}
+    assert session_from(SimpleNamespace(**row | times)) == whole
 
 
 def test_mark_that_is_none_stays_none():

@@ -69,6 +69,17 @@ async def test_what_gathers_while_the_writer_is_busy_is_one_commit(writer, stati
     assert together == [49]
 
 
+async def test_listener_hears_of_commits_with_events_only(writer, station):
+    heard = asyncio.Event()
+    writer.on_commit = heard.set
+    await writer.commit(unit_of(station, session(1)))
+    await asyncio.sleep(0.01)
+    assert not heard.is_set()
+    await writer.commit(unit_of(station, events=[StationDisconnected(at=NOW, reason="test")]))
+    async with asyncio.timeout(5):
+        await heard.wait()
+
+
 async def test_one_commit_is_bounded(writer, station, monkeypatch, rows):
     monkeypatch.setattr(sqlite, "_MOST_UNITS", 3)
     go = hold(writer)
