@@ -11,7 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as package_version
 from pathlib import Path
@@ -20,18 +20,24 @@ from typing import Any
 import structlog
 import uvicorn
 from fastapi import FastAPI
+from prometheus_client.registry import Collector
 
 import csms.blocks  # noqa: F401  Registers the handlers.
 from csms.blocks.dispatch import Policy
+from csms.bus.broker import BrokerUrlError
+from csms.bus.mqtt import MqttPublisher
+from csms.bus.retention import keep_bounded
+from csms.bus.state import StationStates
 from csms.cluster.desk import Desk
 from csms.domain.credentials import KEY_BYTES, Vault, new_api_key
 from csms.gateway.admission import Address
 from csms.gateway.server import Gateway, Limits
-from csms.metrics import GatewayMetrics, exposition
+from csms.metrics import GatewayMetrics, MqttCounters, exposition
 from csms.settings import Settings
 from csms.storage import admin
 from csms.storage.commands import CommandLog
 from csms.storage.database import Database, open_database, sqlite_path
+from csms.storage.outbox import Outbox
 from csms.storage.queries import Queries
 from csms.storage.records import Records, open_records
 from csms.web.access import Trusted
@@ -41,6 +47,7 @@ from csms.web.services import Services
 log = structlog.get_logger()
 
 _DRAIN_HTTP = 5  # s
+_DRAIN_EVENTS = 2.0  # s
 
 
 class StartError(Exception):
@@ -57,6 +64,8 @@ class System:
     vault: Vault
     gateway: Gateway
     desk: Desk
+    outbox: Outbox
+    collectors: list[Collector]  # What /metrics tells.
     api: FastAPI
 
 
@@ -75,6 +84,7 @@ async def open_system(settings: Settings) -> AsyncIterator[System]:
         gateway = _gateway(settings, database, records, vault)
         commands = CommandLog(database)
         desk = Desk(gateway.link_of, commands, records.next_session_id, now_utc, settings.call_timeout)
+        collectors: list[Collector] = [GatewayMetrics(gateway)]
         services = Services(
             database=database,
             queries=Queries(database.reader),
@@ -84,11 +94,12 @@ async def open_system(settings: Settings) -> AsyncIterator[System]:
             clock=now_utc,
             next_id=records.next_session_id,
             ready=lambda: _not_ready(gateway),
-            metrics=lambda: exposition(GatewayMetrics(gateway)),
+            metrics=lambda: exposition(*collectors),
             station_changed=gateway.station_changed,
             token_changed=records.token_changed,
         )
-        yield System(settings, database, records, vault, gateway, desk, build_api(services, release()))
+        api = build_api(services, release())
+        yield System(settings, database, records, vault, gateway, desk, Outbox(database), collectors, api)
     finally:
         await database.close()
 
@@ -103,6 +114,7 @@ async def serve(settings: Settings, announce: Callable[[str], None], stop: async
         control = _listen_control(control_path(system.database.path))
         await _start_gateway(system)
         servers = [_http_server(system.api, http), _http_server(Trusted(system.api), control)]
+        events = await _start_events(system)
         async with contextlib.AsyncExitStack() as stack:
             for server, sock in zip(servers, (http, control), strict=True):
                 await stack.enter_async_context(_running(server, sock))
@@ -112,6 +124,7 @@ async def serve(settings: Settings, announce: Callable[[str], None], stop: async
             log.info("server.stopping")
             await system.gateway.stop()
             await system.desk.close()
+            await events.stop()
         control_path(system.database.path).unlink(missing_ok=True)
     log.info("server.stopped")
 
@@ -214,6 +227,45 @@ def _not_ready(gateway: Gateway) -> str | None:
     if gateway.records.failing:
         return "nothing can be stored at the moment"
     return None
+
+
+# Events
+
+
+class _Events:
+    """What carries events from the outbox to subscribers, and keeps the outbox within its bounds."""
+
+    def __init__(self, tasks: list[asyncio.Task], publisher: MqttPublisher | None):
+        self._tasks = tasks
+        self._publisher = publisher
+
+    async def stop(self) -> None:
+        if self._publisher is not None:
+            await self._publisher.drained(_DRAIN_EVENTS)  # So that the stations' going offline is told.
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.wait(self._tasks)
+
+
+async def _start_events(system: System) -> _Events:
+    settings, outbox = system.settings, system.outbox
+    retention = keep_bounded(
+        outbox, retention=timedelta(days=settings.event_retention_days), most=settings.event_most_rows, clock=now_utc
+    )
+    tasks = [asyncio.create_task(retention, name="outbox-retention")]
+    if settings.mqtt_url is None:
+        await outbox.forget("mqtt")  # Else where it once was would hold up purging.
+        return _Events(tasks, None)
+    try:
+        publisher = MqttPublisher(
+            outbox, settings.mqtt_url.get_secret_value(), states=StationStates(system.database), clock=now_utc
+        )
+    except BrokerUrlError as error:
+        tasks[0].cancel()
+        raise StartError(str(error)) from None
+    system.collectors.append(MqttCounters(publisher.metrics))
+    tasks.append(asyncio.create_task(publisher.run(), name="mqtt"))
+    return _Events(tasks, publisher)
 
 
 # HTTP

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from csms.bus.mqtt import MqttMetrics
 from csms.gateway.server import Gateway
 
 
@@ -32,6 +33,20 @@ class GatewayMetrics(Collector):
         for action, count in gateway.messages.items():
             messages.add_metric([action], count)
         yield messages
+
+
+class MqttCounters(Collector):
+    """How far the broker has got."""
+
+    def __init__(self, metrics: MqttMetrics):
+        self._metrics = metrics
+
+    def collect(self) -> Iterator[Metric]:
+        metrics = self._metrics
+        yield GaugeMetricFamily("csms_mqtt_connected", "1 while the broker is reached.", float(metrics.connected))
+        yield GaugeMetricFamily("csms_mqtt_lag", "Units of events the broker has not acknowledged.", metrics.lag)
+        yield CounterMetricFamily("csms_mqtt_events", "Events acknowledged by the broker.", metrics.events)
+        yield CounterMetricFamily("csms_mqtt_states_dropped", "State messages skipped.", metrics.states_dropped)
 
 
 def exposition(*collectors: Collector) -> bytes:

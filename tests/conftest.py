@@ -6,8 +6,9 @@ import asyncio
 import base64
 import json
 import shutil
+import sqlite3
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, closing, suppress
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
@@ -26,6 +27,7 @@ from csms.domain.credentials import Vault
 from csms.domain.tokens import Token
 from csms.gateway.server import Gateway, Limits
 from csms.storage import admin
+from csms.storage import database as database_module
 from csms.storage.database import Database, migrate, open_database
 from csms.storage.memory import MemoryRecords
 from csms.storage.records import Records, open_records
@@ -33,8 +35,9 @@ from csms.storage.records import Records, open_records
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 KEY = b"a key for tests only"
 
-settings.register_profile("plain", deadline=None, database=None, derandomize=True,
-                          suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])  # fmt: skip
+settings.register_profile(
+    "plain", deadline=None, database=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("plain")
 
 
@@ -54,7 +57,15 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty, migrated database to copy: migrating takes longer than most tests."""
     path = tmp_path_factory.mktemp("template") / "csms.db"
     migrate(path)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
     return path
+
+
+@pytest.fixture
+def already_migrated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Opening a copy of `migrated` does not look for migrations again."""
+    monkeypatch.setattr(database_module, "migrate", lambda path: None)
 
 
 @pytest.fixture
@@ -63,7 +74,7 @@ def database_path(migrated: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def database(database_path: Path) -> AsyncIterator[Database]:
+async def database(database_path: Path, already_migrated: None) -> AsyncIterator[Database]:
     """An open database; without waiting for the disk."""
     opened = await open_database(f"sqlite:///{database_path}", synchronous="OFF", patience=0.5)
     yield opened

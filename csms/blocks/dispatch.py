@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from random import random
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
 import msgspec
 
@@ -28,6 +28,8 @@ H = TypeVar("H", bound=Handler)
 # Losing one of these loses money: our own fault must never be answered as an error (E13.FR.04, 1.6 3.7.1).
 TRANSACTION_ACTIONS = frozenset({"StartTransaction", "StopTransaction", "MeterValues", "TransactionEvent"})
 
+Concurrent = Literal["allow", "refuse"]
+
 _HANDLERS: dict[type, Handler] = {}
 _encode = msgspec.json.Encoder().encode
 
@@ -38,6 +40,7 @@ class Policy:
 
     heartbeat_interval: int = 300  # s
     retry_interval: int = 60  # s, for a station that is not accepted yet
+    concurrent: Concurrent = "allow"  # A token that is in use elsewhere may be used all the same (T08).
     jitter: float = 0.2  # Spreads the intervals of stations that came back together.
     random: Callable[[], float] = field(default=random, repr=False)
 

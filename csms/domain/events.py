@@ -76,6 +76,109 @@ class MessageUnmatched(Event, tag="message.unmatched"):
     reason: str
 
 
+class SecurityNotified(Event, tag="security.notified"):
+    """A security event of the station itself. `severity` as in OCPP 2.x: 0 danger … 9 debug."""
+
+    code: str
+    severity: int
+    critical: bool
+    text: str | None = None
+
+
+class ComponentNotified(Event, tag="component.notified"):
+    """A variable of a component has a value worth telling: a monitor fired, or the station is wired to tell it."""
+
+    component: str
+    variable: str
+    value: str
+    trigger: str
+    severity: int
+    evse_id: int | None = None
+    connector_id: int | None = None
+    cleared: bool = False
+    transaction_id: str | None = None
+
+
+class FirmwareProgressed(Event, tag="firmware.progressed"):
+    status: str
+    request_id: int | None = None
+    published: bool = False  # By a local controller, for the stations behind it.
+
+
+class LogProgressed(Event, tag="log.progressed"):
+    """How far the upload of a log is (1.6: of diagnostics, too)."""
+
+    status: str
+    request_id: int | None = None
+
+
+class ReportCompleted(Event, tag="report.completed"):
+    """Every part of a report is here. `report` says what of: variables, monitors, …"""
+
+    report: str
+    request_id: int
+    parts: int
+
+
+class ReportExceeded(Event, tag="report.exceeded"):
+    """A report has more parts than are taken; the rest was answered, not kept."""
+
+    report: str
+    request_id: int
+
+
+class LimitChanged(Event, tag="limit.changed"):
+    """Something beside us limits what may be charged, or no longer does."""
+
+    source: str
+    evse_id: int = 0  # 0: the whole station.
+    cleared: bool = False
+
+
+class ProfilesReported(Event, tag="profiles.reported"):
+    """Charging profiles that are installed."""
+
+    evse_id: int
+    source: str
+    profiles: tuple[int, ...]
+
+
+class NeedsReported(Event, tag="needs.reported"):
+    """What a car wants; energy in Wh."""
+
+    evse_id: int
+    energy_transfer: str
+    departure_at: datetime | None = None
+    energy_wh: float | None = None
+
+
+class ScheduleReported(Event, tag="schedule.reported"):
+    """How a car means to charge."""
+
+    evse_id: int
+
+
+class ReservationEnded(Event, tag="reservation.ended"):
+    """A reservation holds no longer: expired, removed by the station, or used by a session."""
+
+    reservation: int
+    outcome: str
+    session: int | None = None
+
+
+class CertificateRequested(Event, tag="certificate.requested"):
+    """A certificate, or word about one, was asked of us; `answer` is what we said."""
+
+    what: str
+    answer: str
+
+
+class DataTransferred(Event, tag="data.transferred"):
+    vendor: str
+    answer: str
+    message: str | None = None
+
+
 AnyEvent = (
     StationConnected
     | StationDisconnected
@@ -86,4 +189,17 @@ AnyEvent = (
     | SessionClosed
     | CommandSettled
     | MessageUnmatched
+    | SecurityNotified
+    | ComponentNotified
+    | FirmwareProgressed
+    | LogProgressed
+    | ReportCompleted
+    | ReportExceeded
+    | LimitChanged
+    | ProfilesReported
+    | NeedsReported
+    | ScheduleReported
+    | ReservationEnded
+    | CertificateRequested
+    | DataTransferred
 )

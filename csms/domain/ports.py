@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
-from typing import Protocol
+from collections.abc import Awaitable, Collection
+from datetime import datetime, timedelta
+from typing import NamedTuple, Protocol
 
 from csms.domain.sessions import Session
 from csms.domain.tokens import Token
@@ -12,6 +13,17 @@ from csms.domain.unit import Unit
 
 class StorageUnavailable(Exception):
     """Nothing can be stored now (disk full, database away). Nothing was acknowledged; what was sent will come again."""
+
+
+CLAIM_GRACE = timedelta(minutes=5)
+
+
+class Use(NamedTuple):
+    """Where a token is used: a transaction of a station. Another one at the same EVSE takes its place."""
+
+    station_id: int
+    transaction_id: str
+    evse_id: int | None
 
 
 class Records(Protocol):
@@ -30,6 +42,15 @@ class Records(Protocol):
 
     def has_reading(self, session_id: int, sampled_at_us: int, readings: bytes) -> Awaitable[bool]:
         """Whether exactly these values of this moment are stored for the session already."""
+
+    def reported(self, station_id: int, kind: str, keys: Collection[str]) -> Awaitable[dict[str, bytes]]:
+        """What the station last said of itself under these keys; those it said nothing of are left out."""
+
+    def claim(self, operator_id: int, token: str, use: Use, now: datetime) -> Awaitable[bool]:
+        """Whether the token may be used there: nobody else uses it. True again for the same use, however often.
+
+        A claim frees itself when its session ends or is superseded, and after `CLAIM_GRACE` when none was opened.
+        """
 
     def next_session_id(self) -> int:
         """A new id, unique over nodes and restarts, never from the clock."""

@@ -32,12 +32,40 @@ class Unmatched:
         self.reason = reason
 
 
+class Reported:
+    """The latest a station says of itself under a name: a variable, a limit, how far an update is. JSON, as sent.
+
+    `data` is `b"null"` for what no longer holds.
+    """
+
+    __slots__ = ("data", "key", "kind")
+
+    def __init__(self, kind: str, key: str, data: bytes):
+        self.kind = kind
+        self.key = key
+        self.data = data
+
+
+class Noted:
+    """An entry of a station's log, kept for good. `severity` as in OCPP 2.x: 0 danger … 9 debug."""
+
+    __slots__ = ("at", "code", "data", "kind", "severity", "text")
+
+    def __init__(self, at: datetime, kind: str, severity: int, code: str, text: str | None, data: bytes):
+        self.at = at
+        self.kind = kind
+        self.severity = severity
+        self.code = code
+        self.text = text
+        self.data = data
+
+
 class Unit:
     """What a handler decided. Storage makes it durable; `apply` then changes the station's hot state, never before."""
 
     __slots__ = (
-        "at", "booted", "changed", "connection", "connectors", "events", "metered", "next_transaction", "opened",
-        "registration", "station", "unmatched",
+        "at", "booted", "changed", "connection", "connectors", "events", "metered", "next_transaction", "noted",
+        "opened", "registration", "reported", "station", "unmatched",
     )  # fmt: skip
 
     def __init__(self, station: Station, at: datetime):
@@ -49,6 +77,8 @@ class Unit:
         self.metered: list[Metered] = []
         self.events: list[AnyEvent] = []
         self.unmatched: list[Unmatched] = []
+        self.reported: list[Reported] = []
+        self.noted: list[Noted] = []
         self.booted: Boot | None = None
         self.registration: Registration | None = None
         self.next_transaction: int | None = None
@@ -58,7 +88,7 @@ class Unit:
     def empty(self) -> bool:
         return not (
             self.events or self.connectors or self.opened or self.changed or self.metered or self.unmatched
-            or self.booted or self.registration or self.connection
+            or self.reported or self.noted or self.booted or self.registration or self.connection
         )  # fmt: skip
 
     def session(self, transaction_id: str) -> Session | None:

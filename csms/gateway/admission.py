@@ -24,6 +24,7 @@ class Refused(Exception):
         self.reason = reason
         self.text = reason  # What the client is told.
         self.headers = headers or {}
+        self.limit: str | None = None  # The limit that was exceeded: such refusals are counted, not logged each.
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +56,15 @@ def _decoded(part: str) -> str:
     return name
 
 
-def chosen_version(headers: Headers, offered: tuple[Version, ...]) -> tuple[Version, str]:
-    """The first of the client's subprotocols that we speak, and how the client spelled it (rules 5, 6)."""
+def chosen_version(
+    headers: Headers, offered: tuple[Version, ...], *, assume_16: bool = False
+) -> tuple[Version, str | None]:
+    """The first of the client's subprotocols that we speak, and how the client spelled it (rules 5, 6).
+
+    With `assume_16` a client that names none at all speaks 1.6, and is told none either.
+    """
+    if assume_16 and "Sec-WebSocket-Protocol" not in headers:
+        return Version.V16, None
     asked = [name.strip() for line in headers.get_all("Sec-WebSocket-Protocol") for name in line.split(",")]
     for name in asked:
         version = Version.from_subprotocol(name.lower())
@@ -83,6 +91,14 @@ def password_of(headers: Headers, identity: str) -> bytes | None:
     if scheme.lower() != "basic" or not colon or name != identity.encode():
         raise unauthorized("the credentials cannot be read or name another station")
     return password
+
+
+def too_often(status: int, limit: str, retry_after: int) -> Refused:
+    """Come back later: worded alike whatever the limit was."""
+    refused = Refused(status, limit, {"Retry-After": str(retry_after)})
+    refused.text = "Too many connections: try again later."
+    refused.limit = limit
+    return refused
 
 
 def unauthorized(reason: str) -> Refused:

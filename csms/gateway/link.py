@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 MAX_HEAD = 16 << 10  # Bytes of a handshake request.
 MAX_INBOX = 32  # Calls of one station that wait for their turn before we stop reading.
+_IN_TURN = 2  # Messages at once of a station that waits for answers: a call, and an answer to ours (rule 7).
 MAX_UNSENT = 256 << 10  # Bytes a station may leave unread before it is dropped.
+_ANSWER = 8  # Bytes of pongs that count as a message.
 _LINGER = 5.0  # s between our close frame and the end of the socket.
 
 log = structlog.get_logger()
@@ -55,7 +57,8 @@ class Link(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
         self.heard_at = monotonic()
-        self.gateway.handshakes.add(self)
+        if not self.gateway.arrived(self):
+            transport.abort()
 
     def data_received(self, data: bytes) -> None:
         if self._socket is None:
@@ -64,7 +67,7 @@ class Link(asyncio.Protocol):
         now = monotonic()
         messages, out = self._socket.receive(data)
         if self.gateway.limits.rate:
-            self._ration(now, len(messages))
+            self._ration(now, len(messages) + len(out) // _ANSWER)
         self.heard_at = now
         self.pinged_at = 0.0
         for message in messages:
@@ -86,7 +89,7 @@ class Link(asyncio.Protocol):
         return None
 
     def connection_lost(self, error: Exception | None) -> None:
-        self.gateway.handshakes.discard(self)
+        self.gateway.departed(self)
         if self._peer is not None:
             self._peer.close()
         if self.station is not None:
@@ -122,7 +125,7 @@ class Link(asyncio.Protocol):
         self._socket = WebSocket(deflate=deflate, max_size=max_size)
         self._peer = Peer(version)
         self.station = station
-        self.gateway.handshakes.discard(self)
+        self.gateway.shaken(self)
 
     # The conversation.
 
@@ -139,6 +142,16 @@ class Link(asyncio.Protocol):
     def listening(self) -> bool:
         """Whether we read what the station sends; if not, it may have spoken without our knowing."""
         return self._transport.is_reading()
+
+    @property
+    def unfinished(self) -> object | None:
+        """What stands for a message that has begun and not ended."""
+        return self._socket.unfinished
+
+    def is_calm(self, now: float) -> bool:
+        """Whether it has sent so little lately that it may send half a burst again."""
+        limits = self.gateway.limits
+        return self._allowance + (now - self.heard_at) * limits.rate >= limits.burst / 2
 
     @property
     def lost(self) -> bool:
@@ -198,6 +211,8 @@ class Link(asyncio.Protocol):
         if self._allowance < 0:
             self._transport.pause_reading()
             asyncio.get_running_loop().call_later(-self._allowance / limits.rate, self._rested)
+            if messages > _IN_TURN:
+                self.gateway.floods.setdefault(self, now)
 
     def _rested(self) -> None:
         self._allowance = max(self._allowance, 0.0)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from http import HTTPStatus
 from time import monotonic
 from typing import Any
@@ -20,33 +22,20 @@ from csms.domain.credentials import Vault
 from csms.domain.events import StationConnected, StationDisconnected
 from csms.domain.stations import Station
 from csms.domain.unit import Unit
-from csms.gateway.admission import Address, Refused, address_of, chosen_version, password_of, unauthorized
+from csms.gateway.admission import (
+    Address, Refused, address_of, chosen_version, password_of, too_often, unauthorized,
+)  # fmt: skip
+from csms.gateway.limits import Door, Limits, Origin
 from csms.gateway.link import Link
+from csms.gateway.listener import Listener
 from csms.ocpp.catalogue import Version, actions
 from csms.storage.records import Known, Records
 
 log = structlog.get_logger()
 
 _SWEEP = 1.0  # s between looks at deadlines and liveness
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Bounds of a connection: seconds, bytes."""
-
-    handshake: float = 10.0
-    ping_interval: float = 30.0  # Of silence, before we ask whether the station is there; 0: never.
-    pong_deadline: float = 20.0
-    stalled: float = 20.0
-    drain: float = 20.0
-    rate: float = 0.0  # Messages a second and station beyond which we stop reading; 0: no limit.
-    burst: int = 200
-    max_size_16: int = 256 << 10
-    max_size_2x: int = 1 << 20
-    backlog: int = 4096
-
-    def max_size(self, version: Version) -> int:
-        return self.max_size_16 if version is Version.V16 else self.max_size_2x
+_TELL = 10.0  # s between lines about limits that were exceeded
+_SHAPELESS = b"\0" * 32  # Compared with where there is no station, so that this takes as long as where there is one.
 
 
 @dataclass
@@ -62,32 +51,38 @@ class Gateway:
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     base: str = "/ocpp"
     stations: dict[int, Station] = field(default_factory=dict)
-    handshakes: set[Link] = field(default_factory=set)
+    handshakes: dict[Link, Origin] = field(default_factory=dict)
+    floods: dict[Link, float] = field(default_factory=dict)  # Who sends too fast, and since when.
     refused: dict[int, int] = field(default_factory=dict)  # How often each HTTP status was answered.
     messages: dict[str, int] = field(init=False)  # How many calls of each known action were taken.
     strict: bool = False  # For all stations: nothing is repaired.
+    assume_16: bool = False  # Who names no subprotocol at all speaks 1.6.
+    hide_unknown: bool = False  # An unknown station is answered as one whose password is wrong.
+    compression: bool = True
+    uncompressed: tuple[str, ...] = ()  # Stations that get no permessage-deflate: identities, with * and ? (T75).
     port: int = 0
 
     def __post_init__(self) -> None:
         self.messages = {name: 0 for version in self.versions for name, action in actions(version).items()
                          if action.from_station}  # fmt: skip
-        self._server: asyncio.Server | None = None
+        self.door = Door(self.limits)
+        self.listener = Listener(lambda: Link(self), self.limits.sockets)
+        self._limited: Counter[tuple[str, str]] = Counter()  # What was exceeded, from where: since it was told last.
+        self._told_at = 0.0
+        self._unfinished: dict[Link, tuple[object, float]] = {}  # The message that is under way, and since when.
         self._admissions: set[asyncio.Task] = set()
         self._sweeper: asyncio.Task | None = None
         self.stopping = False
 
     async def start(self, host: str, port: int, *, reuse_port: bool = False) -> None:
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            lambda: Link(self), host, port, backlog=self.limits.backlog, reuse_port=reuse_port
-        )
-        self.port = self._server.sockets[0].getsockname()[1]
+        await self.listener.start(host, port, backlog=self.limits.backlog, reuse_port=reuse_port)
+        self.port = self.listener.port
         self._sweeper = asyncio.create_task(self._sweep(), name="gateway-sweeper")
 
     async def stop(self) -> None:
         """Take nothing new, finish the answers under way, then close every conversation with 1012."""
         self.stopping = True
-        self._server.close()
+        self.listener.close()
         for station in self.stations.values():
             if station.link is not None:
                 station.link.drop_waiting()
@@ -118,28 +113,67 @@ class Gateway:
 
     # Admission.
 
+    def arrived(self, link: Link) -> bool:
+        """A socket was accepted; whether its handshake may begin. `shaken` and `departed` follow either way."""
+        origin = self.handshakes[link] = self.door.origins.of(link.address)
+        welcome = self.door.arrived(origin)
+        if not welcome:
+            self._limited["handshakes_address", origin.key] += 1
+        return self.listener.entered() and welcome
+
+    def shaken(self, link: Link) -> None:
+        """The handshake is over, whatever came of it."""
+        origin = self.handshakes.pop(link, None)
+        if origin is not None:
+            self.door.left(origin)
+
+    def departed(self, link: Link) -> None:
+        self.shaken(link)
+        self.listener.left()
+
     def admit(self, link: Link, head: bytes) -> None:
-        task = asyncio.create_task(self._admit(link, head), name="admission")
+        origin = self.handshakes[link]
+        wait = self.door.wait(origin, monotonic())
+        if wait:
+            self._refuse(link, too_often(503, "connects", self.door.retry_after(wait)), None)
+            return
+        task = asyncio.create_task(self._admit(link, head, origin), name="admission")
         self._admissions.add(task)
         task.add_done_callback(self._admissions.discard)
 
-    async def _admit(self, link: Link, head: bytes) -> None:
+    async def _admit(self, link: Link, head: bytes, origin: Origin) -> None:
         address: Address | None = None
         try:
             if self.stopping or self.records.failing:
                 raise Refused(503, "The service is not available at the moment.", {"Retry-After": "10"})
             protocol, request = _read(head)
             address = address_of(request.path, self.base)
+            self._check_frequency(address, origin)
             known = await self._identified(address, request)
-            version, spelling = chosen_version(request.headers, self.versions)
+            if known.password_hash is not None:
+                self.door.guesses.succeeded(address, origin)
+            version, spelling = chosen_version(request.headers, self.versions, assume_16=self.assume_16)
             station = self.stations.get(known.id) or await self.records.station(known)
             if not link.lost:
                 self._open(link, station, version, protocol, request, spelling)
+                if origin.kind != "exempt":
+                    self.door.flapping.connected(address, monotonic())
         except Refused as refusal:
+            if refusal.status in (401, 404) and address is not None:
+                self.door.guesses.failed(address, origin, monotonic())
             self._refuse(link, refusal, address)
         except Exception:
             log.exception("handshake.failed", station=address and address.identity)
             self._refuse(link, Refused(503, "Try again later.", {"Retry-After": "10"}), address)
+
+    def _check_frequency(self, address: Address, origin: Origin) -> None:
+        now = monotonic()
+        wait = self.door.guesses.wait(address, origin, now)
+        if wait:
+            raise too_often(429, "guesses", self.door.retry_after(wait))
+        wait = self.door.flapping.wait(address, now) if origin.kind != "exempt" else 0.0
+        if wait:
+            raise too_often(503, "reconnects", self.door.retry_after(wait))
 
     async def _identified(self, address: Address, request: Request) -> Known:
         """The station the request speaks for, proven by its credentials where it has any."""
@@ -149,7 +183,8 @@ class Gateway:
             await self.register(address)
             known = await self.records.known(address.operator, address.identity)
         if known is None:
-            raise Refused(404, "Unknown station.")
+            self.vault.station_matches(_SHAPELESS, address.operator, address.identity, password or b"")
+            raise unauthorized("unknown station") if self.hide_unknown else Refused(404, "Unknown station.")
         if known.password_hash is not None and (
             password is None
             or not self.vault.station_matches(known.password_hash, address.operator, address.identity, password)
@@ -158,10 +193,12 @@ class Gateway:
         return known
 
     def _open(
-        self, link: Link, station: Station, version: Version, protocol: ServerProtocol, request: Request, spelling: str
-    ) -> None:
-        protocol.available_subprotocols = [spelling]
-        protocol.available_extensions = [_DEFLATE]
+        self, link: Link, station: Station, version: Version, protocol: ServerProtocol, request: Request,
+        spelling: str | None,
+    ) -> None:  # fmt: skip
+        protocol.available_subprotocols = [spelling] if spelling is not None else None
+        compressed = self.compression and not any(fnmatchcase(station.identity, name) for name in self.uncompressed)
+        protocol.available_extensions = [_DEFLATE] if compressed else None
         response = protocol.accept(request)
         if response.status_code != 101:
             reason = (response.body or b"").decode().strip()
@@ -175,14 +212,24 @@ class Gateway:
             deflate=bool(protocol.extensions), max_size=self.limits.max_size(version),
         )  # fmt: skip
         if old is not None:
-            log.warning("station.replaced", **_facts(station), address=link.address, remedy="two devices, one identity?")
-            old.close(1000, "replaced by a newer connection")
+            self._replace(old, link)
         self.turn_ended(station)
+
+    def _replace(self, old: Link, new: Link) -> None:
+        facts, addresses = _facts(new.station), [old.address, new.address]
+        log.warning("station.replaced", **facts, address=new.address, remedy="two devices, one identity?")
+        if addresses[0] != addresses[1] and self.door.contests.swapped(new.station.id, monotonic()):
+            remedy = "two devices use one identity: find the wrong one by its address, and give the station a new password"
+            log.warning("station.contested", **facts, addresses=addresses, remedy=remedy)
+        old.close(1000, "replaced by a newer connection")
 
     def _refuse(self, link: Link, refusal: Refused, address: Address | None) -> None:
         self.refused[refusal.status] = self.refused.get(refusal.status, 0) + 1
         facts = {"operator": address.operator, "station": address.identity} if address else {}
-        log.warning("handshake.refused", status=refusal.status, reason=refusal.reason, address=link.address, **facts)
+        if refusal.limit is not None:
+            self._limited[refusal.limit, link.address or ""] += 1
+        else:
+            log.warning("handshake.refused", status=refusal.status, reason=refusal.reason, address=link.address, **facts)
         if not link.lost:
             link.refuse(_response(refusal))
 
@@ -241,8 +288,45 @@ class Gateway:
             now = monotonic()
             for link in [link for link in self.handshakes if now - link.heard_at > self.limits.handshake]:
                 link.abort()
-            for link in self._links():
+            links = self._links()
+            for link in links:
                 self._look_after(link, now)
+            self._await_messages(links, now)
+            self._end_floods(now)
+            self._tell_limited(now)
+            await self.listener.look()
+
+    def _await_messages(self, links: list[Link], now: float) -> None:
+        """A message must end some time: else fragments and drips keep what they filled (N5)."""
+        before, self._unfinished = self._unfinished, {}
+        for link in links:
+            part = link.unfinished
+            if part is None:
+                continue
+            known, since = before.get(link, (None, now))
+            if known is not part or not link.listening:
+                since = now
+            self._unfinished[link] = part, since
+            if now - since > self.limits.message:
+                log.warning("station.message_unfinished", **_facts(link.station))
+                link.close(1008, "the message was not finished in time")
+
+    def _end_floods(self, now: float) -> None:
+        for link, since in list(self.floods.items()):
+            if link.lost or link.is_calm(now):
+                del self.floods[link]
+            elif now - since > self.limits.flood:
+                del self.floods[link]
+                log.warning("station.flood", **_facts(link.station), address=link.address, seconds=round(now - since))
+                link.close(1008, "too many messages")
+
+    def _tell_limited(self, now: float) -> None:
+        if self._limited and now - self._told_at >= _TELL:
+            most = [{"limit": limit, "address": address, "times": times}
+                    for (limit, address), times in self._limited.most_common(5)]  # fmt: skip
+            log.warning("handshakes.limited", times=self._limited.total(), most=most, remedy="limits: rate_… in csms.toml")
+            self._limited.clear()
+            self._told_at = now
 
     def _look_after(self, link: Link, now: float) -> None:
         limits = self.limits

@@ -94,6 +94,13 @@ class WebSocket:
             self._wanted = max(stop - position, 2)
         return messages, out
 
+    @property
+    def unfinished(self) -> object | None:
+        """The same object as long as the same message has begun and not ended; None between messages."""
+        if self._parts is not None:
+            return self._parts
+        return self._rest or None
+
     def frame(self, payload: bytes, first: int = TEXT) -> bytes:
         """The bytes that carry `payload` as one frame."""
         size = len(payload)

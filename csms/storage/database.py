@@ -16,6 +16,7 @@ from alembic.config import Config
 from alembic.util import CommandError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from csms.domain.ports import StorageUnavailable
 from csms.storage.sqlite import SqliteWriter
 
 MIGRATIONS = Path(__file__).with_name("migrations")
@@ -111,12 +112,21 @@ async def open_database(url: str, *, synchronous: str = "FULL", patience: float 
         raise DatabaseError(f"Cannot write to {path.parent} ({error}). Choose another CSMS_DATABASE_URL.") from error
     try:
         migrate(path)
-        writer = SqliteWriter(str(path), synchronous=synchronous, patience=patience)
-        await writer.run(lambda connection: None)  # WAL exists from here on, as readers need.
+        writer = await _writer(path, synchronous, patience)
     except BaseException:
         lock.close()
         raise
     return Database(writer, _reader(path), path, lock)
+
+
+async def _writer(path: Path, synchronous: str, patience: float) -> SqliteWriter:
+    writer = SqliteWriter(str(path), synchronous=synchronous, patience=patience)
+    try:
+        await writer.run(lambda connection: None)  # WAL exists from here on, as readers need.
+    except StorageUnavailable as error:
+        await writer.close()
+        raise DatabaseLocked(f"{path} cannot be written ({error}). End the program that holds it open.") from error
+    return writer
 
 
 def _reader(path: Path) -> AsyncEngine:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
+from datetime import datetime
 from itertools import count
 from typing import Any, TypeVar
 
 import msgspec
 
 from csms.domain.events import AnyEvent
-from csms.domain.sessions import Reading, Session
+from csms.domain.ports import CLAIM_GRACE, Use
+from csms.domain.sessions import SUPERSEDED, Reading, Session
 from csms.domain.stations import Connector, ConnectorRef, Station
 from csms.domain.tokens import Token, folded
-from csms.domain.unit import Unit, Unmatched
+from csms.domain.unit import Noted, Unit, Unmatched
 from csms.storage.records import Known
 from csms.storage.tables import to_us
 
@@ -42,6 +44,9 @@ class MemoryRecords:
         self.connectors: dict[int, dict[ConnectorRef, Connector]] = {}
         self.samples: list[tuple[int, int | None, Reading]] = []  # (station, session, reading)
         self.unmatched: list[Unmatched] = []
+        self.latest: dict[tuple[int, str, str], bytes] = {}  # (station, kind, key) → what it last said.
+        self.log: list[tuple[int, Noted]] = []
+        self.claims: dict[tuple[int, str], tuple[Use, datetime]] = {}
         self.events: list[AnyEvent] = []
         self.online: dict[int, bool] = {}
         self._ids = count(1)
@@ -98,7 +103,9 @@ class MemoryRecords:
         station.strict = known.strict
         station.next_transaction = known.next_transaction
         station.connectors = dict(self.connectors.get(known.id, {})) or None
-        running = {id: session for id, (owner, session) in self.sessions.items() if owner == known.id and session.is_open}
+        running = {
+            id: session for id, (owner, session) in self.sessions.items() if owner == known.id and session.is_open
+        }
         station.sessions = running or None
         return station
 
@@ -118,6 +125,31 @@ class MemoryRecords:
                 for _, session, reading in self.samples
             )
         )
+
+    def reported(self, station_id: int, kind: str, keys: Collection[str]) -> Awaitable[dict[str, bytes]]:
+        found = {key: self.latest.get((station_id, kind, key)) for key in keys}
+        return _soon({key: data for key, data in found.items() if data is not None})
+
+    def claim(self, operator_id: int, token: str, use: Use, now: datetime) -> Awaitable[bool]:
+        key = (operator_id, folded(token))
+        held, since = self.claims.get(key, (use, now))
+        if not (self._same_place(held, use) or self._is_free(held, since < now - CLAIM_GRACE)):
+            return _soon(False)
+        self.claims[key] = (use, now)
+        return _soon(True)
+
+    @staticmethod
+    def _same_place(held: Use, use: Use) -> bool:
+        same_evse = use.evse_id is not None and held.evse_id == use.evse_id
+        return held.station_id == use.station_id and (held.transaction_id == use.transaction_id or same_evse)
+
+    def _is_free(self, held: Use, stale: bool) -> bool:
+        begun = [
+            session for owner, session in self.sessions.values()
+            if owner == held.station_id and session.transaction_id == held.transaction_id
+        ]  # fmt: skip
+        running = any(session.is_open and SUPERSEDED not in session.flags for session in begun)
+        return not running and (stale or bool(begun))
 
     def _newest(self, station_id: int, matches: Callable[[Session], bool]) -> Awaitable[Session | None]:
         found = [session for owner, session in self.sessions.values() if owner == station_id and matches(session)]
@@ -150,6 +182,8 @@ class MemoryRecords:
         for metered in unit.metered:
             self.samples.extend((station.id, metered.session_id, reading) for reading in metered.readings)
         self.unmatched.extend(unit.unmatched)
+        self.latest.update({(station.id, report.kind, report.key): report.data for report in unit.reported})
+        self.log.extend((station.id, note) for note in unit.noted)
         self.events.extend(unit.events)
         if unit.connection is not None:
             self.online[station.id] = isinstance(unit.connection, tuple)

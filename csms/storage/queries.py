@@ -13,10 +13,12 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from csms.domain.tokens import folded
-from csms.storage.tables import connectors, from_us, operators, outbox, samples, sessions, stations, to_us, tokens
+from csms.storage.tables import connectors, operators, outbox, samples, sessions, stations, to_us, tokens
 
 Row = Mapping[str, Any]
 Page = tuple[list[Row], str | None]
+
+_MOST = (1 << 63) - 1  # What fits into a column.
 
 _STATION = (
     stations.c.id.label("number"), stations.c.operator_id, stations.c.identity.label("id"),
@@ -92,9 +94,9 @@ class Queries:
         if active is not None:
             query = query.where(sessions.c.ended_at.is_(None) if active else sessions.c.ended_at.is_not(None))
         if cursor is not None:
-            started_at, _, last = cursor.partition("-")
-            before = sa.tuple_(sessions.c.started_at, sessions.c.id) < sa.tuple_(
-                sa.literal(from_us(_number(started_at)), sessions.c.started_at.type), sa.literal(_number(last))
+            started_at, _, last = cursor.rpartition("-")
+            before = sa.tuple_(sa.type_coerce(sessions.c.started_at, sa.BigInteger), sessions.c.id) < sa.tuple_(
+                sa.literal(_number(started_at)), sa.literal(_number(last))
             )
             query = query.where(before)
         rows = [_session(row) for row in await self._all(query)]
@@ -142,10 +144,6 @@ class Queries:
         )
         return await self._one(query)
 
-    async def operator_id(self, name: str) -> int | None:
-        row = await self._one(sa.select(operators.c.id).where(operators.c.name == name))
-        return None if row is None else row["id"]
-
     async def totals(self) -> Row:
         """How much there is of everything, for people who look after the system."""
         counts = {
@@ -175,9 +173,12 @@ class BadCursor(ValueError):
 
 def _number(text: str) -> int:
     try:
-        return int(text)
+        number = int(text)
     except ValueError:
-        raise BadCursor("The cursor is not one that this API gave out; leave it away to start at the beginning.") from None
+        number = None
+    if number is None or abs(number) > _MOST:
+        raise BadCursor("The cursor is not one that this API gave out; leave it away to start at the beginning.")
+    return number
 
 
 def _session(row: Row) -> Row:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Collection, Iterable
 from datetime import datetime
 from time import monotonic
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+from csms.domain.ports import CLAIM_GRACE, Use
 from csms.domain.sessions import Session
 from csms.domain.stations import Connector, Station
 from csms.domain.tokens import Token, folded
@@ -20,7 +21,7 @@ from csms.storage.batched import Batched
 from csms.storage.commands import end_forgotten
 from csms.storage.database import Database
 from csms.storage.rows import session_from
-from csms.storage.tables import connectors, counters, operators, sessions, stations, tokens
+from csms.storage.tables import connectors, counters, operators, reported, sessions, stations, to_us, tokens
 
 _IDS_PER_START = 1 << 32
 _TOKEN_KEPT = 3.0  # s that a token is not looked up again: a change on another node counts within seconds.
@@ -108,6 +109,20 @@ class Records:
 
         return asyncio.ensure_future(look())
 
+    def reported(self, station_id: int, kind: str, keys: Collection[str]) -> Awaitable[dict[str, bytes]]:
+        async def look() -> dict[str, bytes]:
+            rows = await self._rows(_REPORTED, station=station_id, kind=kind, keys=list(keys))
+            return {row.key: row.data.encode() for row in rows}
+
+        return asyncio.ensure_future(look())
+
+    def claim(self, operator_id: int, token: str, use: Use, now: datetime) -> Awaitable[bool]:
+        values = {
+            "operator": operator_id, "folded": folded(token), "station": use.station_id,
+            "transaction": use.transaction_id, "evse": use.evse_id, "now": to_us(now), "stale": to_us(now - CLAIM_GRACE),
+        }  # fmt: skip
+        return self._database.writer.run(lambda connection: bool(connection.execute(_CLAIM, values).rowcount))
+
     def _newest_session(self, *conditions: sa.ColumnElement[bool]) -> Awaitable[Session | None]:
         async def look() -> Session | None:
             rows = await self._rows(sa.select(sessions).where(*conditions).order_by(sessions.c.id.desc()).limit(1))
@@ -183,6 +198,25 @@ _OPEN_SESSIONS = sa.select(sessions).where(
     sessions.c.station_id.in_(sa.bindparam("ids", expanding=True)), sessions.c.ended_at.is_(None)
 )
 _TOKENS = sa.select(tokens).where(tokens.c.folded.in_(sa.bindparam("folded", expanding=True)))
+_REPORTED = sa.select(reported.c.key, reported.c.data).where(
+    reported.c.station_id == sa.bindparam("station"), reported.c.kind == sa.bindparam("kind"),
+    reported.c.key.in_(sa.bindparam("keys", expanding=True)),
+)  # fmt: skip
+# One statement, so that of two stations that ask together one is first. No row: the token is in use elsewhere.
+_CLAIM = sa.text("""
+    INSERT INTO claims (operator_id, folded, station_id, transaction_id, evse_id, claimed_at)
+    VALUES (:operator, :folded, :station, :transaction, :evse, :now)
+    ON CONFLICT (operator_id, folded) DO UPDATE SET station_id = excluded.station_id,
+        transaction_id = excluded.transaction_id, evse_id = excluded.evse_id, claimed_at = excluded.claimed_at
+    WHERE (claims.station_id = excluded.station_id
+           AND (claims.transaction_id = excluded.transaction_id OR claims.evse_id = excluded.evse_id))
+       OR (NOT EXISTS (SELECT 1 FROM sessions s WHERE s.station_id = claims.station_id
+                       AND s.transaction_id = claims.transaction_id AND s.ended_at IS NULL
+                       AND s.flags NOT LIKE '%"superseded"%')
+           AND (claims.claimed_at < :stale
+                OR EXISTS (SELECT 1 FROM sessions s WHERE s.station_id = claims.station_id
+                           AND s.transaction_id = claims.transaction_id)))
+""")
 _READING = sa.text(
     "SELECT 1 FROM samples WHERE session_id = :session AND sampled_at = :at AND readings = :readings LIMIT 1"
 )

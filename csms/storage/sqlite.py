@@ -27,6 +27,7 @@ T = TypeVar("T")
 Job = Callable[[sa.Connection], Any]
 
 _CHUNKS = (64, 16, 4, 1)  # Few sizes, so that each statement is prepared once.
+_BUSY = 1.0  # s that SQLite itself waits for a lock.
 _PROBE = 1.0  # s between looks whether a database that failed is well again, while nobody writes.
 _MOST_UNITS = 2_000  # In one commit: bounds the wait of the first for the last.
 
@@ -81,7 +82,7 @@ class SqliteWriter:
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
-            self._path, isolation_level=None, check_same_thread=False, cached_statements=200, timeout=1.0
+            self._path, isolation_level=None, check_same_thread=False, cached_statements=200, timeout=_BUSY
         )
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute(f"PRAGMA synchronous={self._synchronous}")

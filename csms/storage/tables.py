@@ -150,6 +150,39 @@ unmatched = Table(
     Column("payload", Text, nullable=False),  # Raw, as sent.
 )  # fmt: skip
 
+reported = Table(  # The latest a station says of itself: its variables, limits, messages, how far an update is.
+    "reported", metadata,
+    Column("station_id", ForeignKey("stations.id", ondelete="CASCADE"), primary_key=True),
+    Column("kind", String(32), primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("data", Text, nullable=False),  # JSON; null for what no longer holds.
+    Column("reported_at", Instant, nullable=False),
+)  # fmt: skip
+
+station_log = Table(  # What stations notify: monitored events and security events. Only ever appended to.
+    "station_log", metadata,
+    Column("id", Id, primary_key=True),
+    Column("station_id", BigInteger, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("received_at", Instant, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("severity", Integer, nullable=False),  # 0 danger … 9 debug, as in OCPP 2.x.
+    Column("code", Text, nullable=False),
+    Column("text", Text),
+    Column("data", Text, nullable=False),  # JSON, as sent.
+    Index(None, "station_id", "at"),
+)  # fmt: skip
+
+claims = Table(  # Which session a token is used in, where it may be used in one only.
+    "claims", metadata,
+    Column("operator_id", ForeignKey("operators.id"), primary_key=True),
+    Column("folded", Text, primary_key=True),
+    Column("station_id", BigInteger, nullable=False),
+    Column("transaction_id", Text, nullable=False),
+    Column("evse_id", Integer),
+    Column("claimed_at", Instant, nullable=False),
+)  # fmt: skip
+
 tokens = Table(
     "tokens", metadata,
     Column("operator_id", ForeignKey("operators.id"), primary_key=True),

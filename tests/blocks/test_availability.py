@@ -61,7 +61,9 @@ async def test_heartbeat_tells_the_time_and_writes_nothing(v16, v201):
 
 
 async def test_errors_are_kept_and_told(v16):
-    await v16.say("StatusNotification", status_16("Faulted", errorCode="GroundFailure", info="wet", vendorErrorCode="7"))
+    await v16.say(
+        "StatusNotification", status_16("Faulted", errorCode="GroundFailure", info="wet", vendorErrorCode="7")
+    )
     connector = v16.station.connectors[1, 1]
     assert (connector.error_code, connector.error_info, connector.vendor_error_code) == ("GroundFailure", "wet", "7")
     (event,) = v16.events(ConnectorChanged)
@@ -125,7 +127,12 @@ class TestThePhaseOfA16Session:
 
     @pytest.mark.parametrize(
         ("word", "phase"),
-        [("Charging", "charging"), ("SuspendedEV", "suspended"), ("SuspendedEVSE", "suspended"), ("Finishing", "pending")],
+        [
+            ("Charging", "charging"),
+            ("SuspendedEV", "suspended"),
+            ("SuspendedEVSE", "suspended"),
+            ("Finishing", "pending"),
+        ],
     )
     async def test_is_told_by_the_status(self, v16, word, phase):
         await v16.say("StatusNotification", status_16(word))

@@ -23,7 +23,9 @@ def stop(transaction: int = 1, minutes: float = 60, *, meter: int = 21_000, **fi
     return {"transactionId": transaction, "meterStop": meter, "timestamp": stamp(minutes)} | fields
 
 
-def event(kind: str, seq: int, minutes: float = 0, *, wh: float | None = None, transaction: str = "T", **fields) -> dict:
+def event(
+    kind: str, seq: int, minutes: float = 0, *, wh: float | None = None, transaction: str = "T", **fields
+) -> dict:
     info = {"transactionId": transaction} | fields.pop("info", {})
     context = {"Started": "Transaction.Begin", "Ended": "Transaction.End"}.get(kind, "Sample.Periodic")
     metered = [{"timestamp": stamp(minutes), "sampledValue": [{"value": wh, "context": context}]}]
@@ -73,7 +75,12 @@ class TestOcpp16:
         for _ in range(2):
             await v16.say("StopTransaction", stop())
         (opened,), (closed,) = v16.events(SessionOpened), v16.events(SessionClosed)
-        assert (opened.token, opened.authorization, opened.evse_id, opened.started_at) == ("TAG", "accepted", 1, after(0))
+        assert (opened.token, opened.authorization, opened.evse_id, opened.started_at) == (
+            "TAG",
+            "accepted",
+            1,
+            after(0),
+        )
         assert (closed.energy_wh, closed.reason, closed.ended_at, closed.flags) == (20_000.0, "Local", after(60), ())
 
     @pytest.mark.parametrize("number", [9, -16, 0, 2**31 - 1])
@@ -104,7 +111,8 @@ class TestOcpp16:
         assert await begin(v16) == 1
 
     @pytest.mark.parametrize(
-        ("token", "word"), [({"status": "blocked"}, "Blocked"), ({"expires_at": after(-1)}, "Expired"), (None, "Invalid")]
+        ("token", "word"),
+        [({"status": "blocked"}, "Blocked"), ({"expires_at": after(-1)}, "Expired"), (None, "Invalid")],
     )
     async def test_T07_T08_refused_start_gets_an_id_and_its_stop_matches(self, v16, token, word):
         if token:
@@ -336,7 +344,8 @@ class TestOcpp2:
     async def test_T26_every_event_with_a_token_gets_its_verdict(self, v201):
         v201.token("TAG", group="G")
         group = {"status": "Accepted", "groupIdToken": {"idToken": "G", "type": "Central"}}
-        for message in (event("Started", 0, idToken=TAG), event("Updated", 1, idToken=TAG), event("Ended", 2, idToken=TAG)):
+        for seq, kind in enumerate(("Started", "Updated", "Ended")):
+            message = event(kind, seq, idToken=TAG)
             assert (await v201.say("TransactionEvent", message))["idTokenInfo"] == group
         assert await v201.say("TransactionEvent", event("Started", 0, transaction="U")) == {}
 

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from csms.domain.sessions import (
-    BEGIN, END, METER_FELL, NO_START, REFUSED, SUPERSEDED, WITHIN, Mark, Reading, Session, closed, flagged, metered,
+    BEGIN,
+    END,
+    METER_FELL,
+    NO_START,
+    REFUSED,
+    SUPERSEDED,
+    WITHIN,
+    Mark,
+    Reading,
+    Session,
+    closed,
+    flagged,
+    metered,
     with_seq,
 )  # fmt: skip
 
@@ -155,5 +168,5 @@ def test_seq_ranges_are_a_set_of_numbers(numbers: list[int]):
     for number in numbers:
         seen = with_seq(seen, number)
     assert {number for low, high in seen for number in range(low, high + 1)} == set(numbers)
-    assert all(high + 1 < low for (_, high), (low, _) in zip(seen, seen[1:], strict=False)), "merged and in order"
+    assert all(high + 1 < low for (_, high), (low, _) in pairwise(seen)), "merged and in order"
     assert all(session(seen=seen).has_seen(number) is (number in numbers) for number in range(31))

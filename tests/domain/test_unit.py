@@ -53,7 +53,12 @@ def test_nothing_changes_before_the_unit_is_applied(unit):
     unit.opened.append(RUNNING)
     unit.connectors.append(Connector(1, 1, "available", NOON))
     station = unit.station
-    assert (station.registration, station.next_transaction, station.sessions, station.connectors) == (None, 1, None, None)
+    assert (station.registration, station.next_transaction, station.sessions, station.connectors) == (
+        None,
+        1,
+        None,
+        None,
+    )
     unit.apply()
     assert (station.registration, station.next_transaction) == ("accepted", 2)
     assert station.sessions == {9: RUNNING}

@@ -47,17 +47,17 @@ class TestAdmission:
             ("/ocpp/CS-1", "", 400),
         ],
     )
-    async def test_refusal_comes_before_the_upgrade(self, server, path, protocol, status):
-        answered, headers, body = await answer_to(server, handshake(path, protocol))
+    async def test_refusal_comes_before_the_upgrade(self, quick, path, protocol, status):
+        answered, headers, body = await answer_to(quick, handshake(path, protocol))
         assert answered == status
         assert headers["Connection"] == "close" and body.endswith(".\n")
-        assert server.gateway.refused == {status: 1}
-        assert server.gateway.connected == 0
+        assert quick.gateway.refused == {status: 1}
+        assert quick.gateway.connected == 0
 
-    async def test_S1_wrong_credentials_are_answered_alike(self, server):
-        await server.add_station("CS-2", password=b"secret")
+    async def test_S1_wrong_credentials_are_answered_alike(self, quick):
+        await quick.add_station("CS-2", password=b"secret")
         answers = [
-            await answer_to(server, handshake("/ocpp/CS-2", "ocpp1.6", *more))
+            await answer_to(quick, handshake("/ocpp/CS-2", "ocpp1.6", *more))
             for more in (
                 [], [authorization("CS-2", "wrong")], [authorization("CS-1", "secret")], ["Authorization: Basic ?"],
                 ["Authorization: Bearer secret"],
@@ -67,43 +67,43 @@ class TestAdmission:
         assert len({body for _, _, body in answers}) == 1
         assert all("WWW-Authenticate" in headers for _, headers, _ in answers)
 
-    async def test_S1_wrong_name_for_an_unknown_station_is_no_different(self, server):
-        await server.add_station("CS-2", password=b"secret")
+    async def test_S1_wrong_name_for_an_unknown_station_is_no_different(self, quick):
+        await quick.add_station("CS-2", password=b"secret")
         known, unknown = [
-            await answer_to(server, handshake(f"/ocpp/{name}", "ocpp1.6", authorization("x", "y")))
+            await answer_to(quick, handshake(f"/ocpp/{name}", "ocpp1.6", authorization("x", "y")))
             for name in ("CS-2", "nobody")
         ]
         assert known == unknown
 
     @pytest.mark.parametrize("password", [b"secret", b"with:colon", bytes(range(128, 148))])
-    async def test_T73_right_password_is_let_in(self, server, password):
-        await server.add_station("CS-2", password=password)
-        assert (await (await server.connect("CS-2", password=password)).boot())["status"] == "Accepted"
+    async def test_T73_right_password_is_let_in(self, quick, password):
+        await quick.add_station("CS-2", password=password)
+        assert (await (await quick.connect("CS-2", password=password)).boot())["status"] == "Accepted"
 
-    async def test_password_belongs_to_one_station_of_one_operator(self, server):
-        await server.add_station("CS-2", password=b"secret", operator="north")
-        await server.add_station("CS-2", password=b"other")
-        assert (await answer_to(server, handshake("/ocpp/CS-2", "ocpp1.6", authorization("CS-2", "secret"))))[0] == 401
-        assert await server.connect("north/CS-2", password=b"secret")
+    async def test_password_belongs_to_one_station_of_one_operator(self, quick):
+        await quick.add_station("CS-2", password=b"secret", operator="north")
+        await quick.add_station("CS-2", password=b"other")
+        assert (await answer_to(quick, handshake("/ocpp/CS-2", "ocpp1.6", authorization("CS-2", "secret"))))[0] == 401
+        assert await quick.connect("north/CS-2", password=b"secret")
 
     @pytest.mark.parametrize("path", ["RDAM%20%7C1", "RDAM%20%7C1/"])
-    async def test_T72_encoded_identity_is_found(self, server, path):
-        await server.add_station("RDAM |1")
-        await server.connect(path)
-        assert server.gateway.connected == 1
+    async def test_T72_encoded_identity_is_found(self, quick, path):
+        await quick.add_station("RDAM |1")
+        await quick.connect(path)
+        assert quick.gateway.connected == 1
 
     @pytest.mark.parametrize(
         ("offered", "chosen"),
         [(["2.0.1", "1.6"], "ocpp2.0.1"), (["1.6", "2.0.1"], "ocpp1.6"), (["0.1", "1.6"], "ocpp1.6")],
     )
-    async def test_T71_clients_first_choice_is_spoken(self, server, offered, chosen):
-        assert (await server.connect(version=offered)).socket.subprotocol == chosen
+    async def test_T71_clients_first_choice_is_spoken(self, quick, offered, chosen):
+        assert (await quick.connect(version=offered)).socket.subprotocol == chosen
 
-    async def test_T70_version_belongs_to_the_connection(self, server):
+    async def test_T70_version_belongs_to_the_connection(self, quick):
         for version in ("1.6", "2.0.1", "1.6"):
-            client = await server.connect(version=version)
+            client = await quick.connect(version=version)
             assert (await client.boot())["status"] == "Accepted"
-            assert server.gateway.link_of(1).version == version
+            assert quick.gateway.link_of(1).version == version
 
     @pytest.mark.parametrize(
         ("request_", "status"),
@@ -115,8 +115,8 @@ class TestAdmission:
             (handshake().replace(b"MDEyMzQ1Njc4OWFiY2RlZg==", b"short"), 400),
         ],
     )
-    async def test_what_is_no_handshake_is_told_so(self, server, request_, status):
-        assert (await answer_to(server, request_))[0] == status
+    async def test_what_is_no_handshake_is_told_so(self, quick, request_, status):
+        assert (await answer_to(quick, request_))[0] == status
 
     async def test_nobody_is_let_in_while_nothing_can_be_stored(self, quick):
         quick.records.failing = True
@@ -150,8 +150,8 @@ class TestAdmission:
 
 
 class TestRegistration:
-    async def test_T40_2x_is_a_security_error_before_the_boot(self, server):
-        client = await server.connect(version="2.0.1")
+    async def test_T40_2x_is_a_security_error_before_the_boot(self, quick):
+        client = await quick.connect(version="2.0.1")
         assert (await client.call("Heartbeat"))[2] == "SecurityError"
         await client.boot()
         assert "currentTime" in await client.call("Heartbeat")
@@ -164,22 +164,22 @@ class TestRegistration:
         assert "currentTime" in await (await again.connect(version="2.0.1")).call("Heartbeat")
 
     @pytest.mark.parametrize(("admission", "word"), [("pending", "Pending"), ("rejected", "Rejected")])
-    async def test_T44_station_that_waits_is_told_so_and_kept(self, server, admission, word):
-        await server.add_station("CS-2", admission=admission)
-        client = await server.connect("CS-2", version="2.0.1")
+    async def test_T44_station_that_waits_is_told_so_and_kept(self, quick, admission, word):
+        await quick.add_station("CS-2", admission=admission)
+        client = await quick.connect("CS-2", version="2.0.1")
         assert (await client.boot())["status"] == word
         assert (await client.call("Heartbeat"))[2] == "SecurityError"
 
-    async def test_operators_decision_counts_at_the_next_boot(self, server):
-        client = await server.connect()
-        server.gateway.station_changed(1, {"admission": "rejected", "strict": True})
+    async def test_operators_decision_counts_at_the_next_boot(self, quick):
+        client = await quick.connect()
+        quick.gateway.station_changed(1, {"admission": "rejected", "strict": True})
         assert (await client.boot())["status"] == "Rejected"
-        assert server.gateway.stations[1].strict
-        server.gateway.station_changed(99, {})
+        assert quick.gateway.stations[1].strict
+        quick.gateway.station_changed(99, {})
 
     @pytest.mark.parametrize("version", ["1.6", "2.0.1"])
-    async def test_unknown_action_is_not_implemented(self, server, version):
-        client = await server.connect(version=version)
+    async def test_unknown_action_is_not_implemented(self, quick, version):
+        client = await quick.connect(version=version)
         await client.boot()
         assert (await client.call("Fly"))[2:] == [
             "NotImplemented", f"Fly is no action a station sends in OCPP {version}.", {}
@@ -205,16 +205,16 @@ class TestOneSocketForAStation:
         assert server.gateway.connected == 1
         assert await server.rows("SELECT connected_at IS NULL FROM stations") == [(0,)]
 
-    async def test_many_swaps_in_a_row_end_with_one_connection(self, server):
-        clients = [await server.connect() for _ in range(10)]
+    async def test_many_swaps_in_a_row_end_with_one_connection(self, quick):
+        clients = [await quick.connect() for _ in range(10)]
         assert "currentTime" in await clients[-1].call("Heartbeat")
         assert [await client.closed() for client in clients[:-1]] == [1000] * 9
-        assert server.gateway.connected == 1
+        assert quick.gateway.connected == 1
 
-    async def test_newcomer_that_is_refused_disturbs_nobody(self, server):
-        await server.add_station("CS-2", password=b"secret")
-        client = await server.connect("CS-2", password=b"secret")
-        assert (await answer_to(server, handshake("/ocpp/CS-2")))[0] == 401
+    async def test_newcomer_that_is_refused_disturbs_nobody(self, quick):
+        await quick.add_station("CS-2", password=b"secret")
+        client = await quick.connect("CS-2", password=b"secret")
+        assert (await answer_to(quick, handshake("/ocpp/CS-2")))[0] == 401
         assert "currentTime" in await client.call("Heartbeat")
 
     async def test_hot_state_survives_the_swap_with_a_unit_in_flight(self, quick):
@@ -282,45 +282,27 @@ class TestOurCalls:
         server.gateway.link_of(1).call(Pending("q1", "Reset", b'{"type":"Soft"}', timeout, outcome.set_result))
         return outcome
 
-    async def test_call_of_ours_is_answered_while_calls_of_theirs_go_on(self, server):
-        client = await server.connect()
-        outcome = await self.ask(server, client)
+    async def test_call_of_ours_is_answered_while_calls_of_theirs_go_on(self, quick):
+        client = await quick.connect()
+        outcome = await self.ask(quick, client)
         assert await client.receive() == [2, "q1", "Reset", {"type": "Soft"}]
         assert "currentTime" in await client.call("Heartbeat")
         await client.socket.send('[3,"q1",{"status":"Accepted"}]')
         assert await outcome == Answered(b'{"status":"Accepted"}')
 
-    async def test_call_that_is_not_answered_in_time_expires(self, server):
-        client = await server.connect()
-        assert await (await self.ask(server, client, timeout=0.01)) == Expired("q1")
+    async def test_call_that_is_not_answered_in_time_expires(self, quick):
+        client = await quick.connect()
+        assert await (await self.ask(quick, client, timeout=0.01)) == Expired("q1")
 
-    async def test_N10_call_of_ours_is_dropped_when_the_socket_is_replaced(self, server):
-        client = await server.connect()
-        outcome = await self.ask(server, client)
+    async def test_N10_call_of_ours_is_dropped_when_the_socket_is_replaced(self, quick):
+        client = await quick.connect()
+        outcome = await self.ask(quick, client)
         await client.receive()
-        await server.connect()
+        await quick.connect()
         assert await outcome == Dropped("q1", sent=True)
 
-    async def test_T67_answer_nobody_waits_for_is_ignored(self, server):
-        client = await server.connect()
-        with capture_logs() as logs:
-            await client.socket.send('[3,"zz",{}]')
-            await client.socket.send('[4,"zz","GenericError","",{}]')
-            assert "currentTime" in await client.call("Heartbeat")
-        assert [line["event"] for line in logs].count("frame.ignored") == 2
-
-    async def test_next_call_of_ours_goes_out_when_the_first_is_settled(self, server):
-        client = await server.connect()
-        settled: list[object] = []
-        for number in (1, 2, 3):
-            server.gateway.link_of(1).call(Pending(f"q{number}", "ClearCache", b"{}", 5.0 if number != 2 else 0.01, settled.append))
-        assert (await client.receive())[1] == "q1"
-        await client.socket.send('[3,"q1",{"status":"Accepted"}]')
-        assert (await client.receive())[1] == "q2"
-        assert (await client.receive())[1] == "q3", "the second expired"
-
-    async def test_nobody_is_reached_who_is_not_connected(self, server):
-        assert server.gateway.link_of(1) is None
+    async def test_nobody_is_reached_who_is_not_connected(self, quick):
+        assert quick.gateway.link_of(1) is None
 
 
 class TestLiveness:

@@ -57,7 +57,9 @@ def test_modules_are_short_enough_to_read():
 
 
 def test_functions_are_short_enough_to_read():
-    sizes = {f"{module}:{name}": lines for module in HAND_WRITTEN for name, lines in functions(ast.parse(source(module)))}
+    sizes = {
+        f"{module}:{name}": lines for module in HAND_WRITTEN for name, lines in functions(ast.parse(source(module)))
+    }
     assert {name: lines for name, lines in sizes.items() if lines > MOST_LINES_OF_A_FUNCTION} == {}
 
 

@@ -20,7 +20,13 @@ def after(minutes: float) -> datetime:
 
 
 def session(id: int, **fields: Any) -> Session:
-    named = {"transaction_id": str(id), "start_key": f"key-{id}", "version": "1.6", "started_at": NOW, "received_at": NOW}
+    named = {
+        "transaction_id": str(id),
+        "start_key": f"key-{id}",
+        "version": "1.6",
+        "started_at": NOW,
+        "received_at": NOW,
+    }
     return Session(id=id, **named | fields)
 
 

@@ -1,49 +1,89 @@
-"""The record of commands: opened before anything is sent, settled once."""
+"""The record of commands: opened, settled once, forgotten by nobody."""
 
 from __future__ import annotations
 
-import msgspec
+import json
+from typing import Any
+
 import pytest
 
 from csms.domain.commands import Command
-from csms.storage.commands import CommandLog
+from csms.storage.commands import CommandLog, end_forgotten
 from csms.storage.records import open_records
 from tests.conftest import NOW
 from tests.storage.conftest import after
 
-ASKED = Command(id=5, operator="default", station="CS-1", action="Reset", request={"type": "Soft"}, created_at=NOW)
+
+def command(id: int = 7, **fields: Any) -> Command:
+    named = {"operator": "default", "station": "CS-1", "action": "Reset", "request": {"type": "Hard"}, "created_at": NOW}
+    return Command(id=id, **named | fields)
+
+
+def settled(id: int = 7, **fields: Any) -> Command:
+    return command(id, **{"status": "answered", "response": {"status": "Accepted"}, "settled_at": after(1)} | fields)
 
 
 @pytest.fixture
-async def log(database, station) -> CommandLog:
-    log = CommandLog(database)
-    await log.opened(ASKED, 1, 1)
-    return log
+def log(database, station) -> CommandLog:
+    return CommandLog(database)
 
 
-async def test_opened_command_is_found_as_it_was_asked(log):
-    assert await log.find(5) == ASKED
-    assert await log.find(6) is None
+async def test_opened_command_is_pending_and_found(log):
+    await log.opened(command(), 1, 1)
+    assert await log.find(7) == command()
 
 
-async def test_settled_command_has_its_outcome_and_its_event(log, rows):
-    settled = msgspec.structs.replace(
-        ASKED, status="answered", response={"status": "Accepted"}, sent_at=after(1), settled_at=after(2)
-    )
-    await log.settled(settled)
-    assert await log.find(5) == settled
-    ((told,),) = await rows("SELECT events FROM outbox")
-    assert msgspec.json.decode(told)[0]["type"] == "command.settled"
+async def test_unknown_command_is_not_found(log):
+    assert await log.find(7) is None
 
 
-async def test_G9_command_is_settled_once(log, rows):
-    first = msgspec.structs.replace(ASKED, status="error", error={"code": "GenericError"}, settled_at=after(2))
-    await log.settled(first)
-    await log.settled(msgspec.structs.replace(ASKED, status="timeout", settled_at=after(3)))
-    assert await log.find(5) == first
+async def test_outcome_is_kept_exactly(log):
+    outcomes = [
+        settled(1, sent_at=NOW),
+        settled(2, status="error", response=None, error={"code": "X", "description": "", "details": {}}),
+        settled(3, status="offline", response=None),
+        settled(4, response={}),
+        settled(5, response={"big": 10**30, "text": "ä\u0000"}),
+    ]
+    for outcome in outcomes:
+        await log.opened(command(outcome.id), 1, 1)
+        await log.settled(outcome)
+    assert [await log.find(outcome.id) for outcome in outcomes] == outcomes
+
+
+async def test_event_stands_in_the_outbox(log, rows):
+    await log.opened(command(), 1, 1)
+    await log.settled(settled())
+    [(operator, station, events)] = await rows("SELECT operator, station, events FROM outbox")
+    assert (operator, station) == ("default", "CS-1")
+    [event] = json.loads(events)
+    assert (event["type"], event["command"], event["status"]) == ("command.settled", 7, "answered")
+
+
+async def test_first_outcome_stays_and_is_told_once(log, rows):
+    await log.opened(command(), 1, 1)
+    await log.settled(settled())
+    await log.settled(settled(status="timeout", response=None))
+    assert await log.find(7) == settled()
     assert await rows("SELECT count(*) FROM outbox") == [(1,)]
 
 
-async def test_what_became_of_a_forgotten_command_is_unknown(log, database):
-    await open_records(database, after(60))
-    assert (await log.find(5)).status == "unknown"
+async def test_outcome_is_not_kept_without_its_event(log, database, rows):
+    await log.opened(command(), 1, 1)
+    await database.writer.run(lambda connection: connection.exec_driver_sql("DROP TABLE outbox") and None)
+    with pytest.raises(Exception, match="outbox"):
+        await log.settled(settled())
+    assert await rows("SELECT status FROM commands") == [("pending",)]
+
+
+async def test_commands_of_a_killed_server_are_unknown_to_the_next(log, database):
+    await log.opened(command(7), 1, 1)
+    await log.opened(command(8), 1, 1)
+    await log.settled(settled(8))
+    await open_records(database, NOW)
+    assert [(await log.find(id)).status for id in (7, 8)] == ["unknown", "answered"]
+
+
+async def test_nothing_forgotten_nothing_ended(log, database, rows):
+    await database.writer.run(end_forgotten)
+    assert await rows("SELECT count(*) FROM commands") == [(0,)]

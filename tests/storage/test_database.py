@@ -11,8 +11,14 @@ import pytest
 import sqlalchemy as sa
 
 from csms.storage import database as module
+from csms.storage import sqlite
 from csms.storage.database import (
-    DatabaseError, DatabaseLocked, lock_database, migrate, open_database, sqlite_path,
+    DatabaseError,
+    DatabaseLocked,
+    lock_database,
+    migrate,
+    open_database,
+    sqlite_path,
 )  # fmt: skip
 from csms.storage.tables import metadata
 
@@ -129,10 +135,13 @@ async def test_folder_that_cannot_be_made_is_said(tmp_path: Path):
         await open_database(f"sqlite:///{tmp_path}/file/csms.db")
 
 
-async def test_database_held_by_another_program_is_not_called_broken(database_path: Path, monkeypatch):
+@pytest.mark.parametrize("mode", ["DELETE", "WAL"])
+async def test_database_held_by_another_program_is_not_called_broken(database_path: Path, monkeypatch, mode):
+    monkeypatch.setattr(module, "_LOCK_WAIT", 0.01)
+    monkeypatch.setattr(sqlite, "_BUSY", 0.01)
     with closing(sqlite3.connect(database_path, isolation_level=None)) as other:
+        other.execute(f"PRAGMA journal_mode={mode}")
         other.execute("BEGIN EXCLUSIVE")
-        monkeypatch.setattr(module, "_LOCK_WAIT", 0.01)
         with pytest.raises(DatabaseLocked, match="End the program that holds it open"):
             await open_database(f"sqlite:///{database_path}")
 
@@ -165,10 +174,14 @@ def described(engine: sa.Engine) -> dict:
                 (c["name"], str(c["type"]), c["nullable"], c["default"], c["primary_key"])
                 for c in inspector.get_columns(table)
             ]
-            foreign = [(f["constrained_columns"], f["referred_table"], f["options"]) for f in inspector.get_foreign_keys(table)]
+            foreign = [
+                (f["constrained_columns"], f["referred_table"], f["options"]) for f in inspector.get_foreign_keys(table)
+            ]
             unique = [(u["name"], u["column_names"]) for u in inspector.get_unique_constraints(table)]
             found = connection.execute(
-                sa.text("SELECT name, sql FROM sqlite_master WHERE type='index' AND sql IS NOT NULL AND tbl_name = :table"),
+                sa.text(
+                    "SELECT name, sql FROM sqlite_master WHERE type='index' AND sql IS NOT NULL AND tbl_name = :table"
+                ),
                 {"table": table},
             )
             indexes = sorted((name, sql) for name, sql in found)

@@ -47,7 +47,9 @@ def test_rows_of_many_units_are_one_statement(station):
 
 
 def test_session_row_has_its_energy_and_registers(station):
-    running = session(1, first=Mark(BEGIN, NOW, 100.0), last=Mark(END, after(5), 350.0), flags=("refused",), seen=((0, 3),))
+    running = session(
+        1, first=Mark(BEGIN, NOW, 100.0), last=Mark(END, after(5), 350.0), flags=("refused",), seen=((0, 3),)
+    )
     (row,) = written(unit_of(station, running))["INSERT_SESSION"]
     assert (row["meter_start_wh"], row["meter_stop_wh"], row["energy_wh"]) == (100.0, None, 250.0)
     assert (row["flags"], row["seen"], row["ended_at"]) == ('["refused"]', "[[0,3]]", None)
@@ -58,7 +60,8 @@ def test_session_row_has_its_energy_and_registers(station):
 def test_sample_row_has_the_values_as_sent(station):
     reading = Reading(after(1), (Sample("x", measurand="Voltage"), Sample(2.0)), 2.0, 7.0, 55.0)
     (row,) = written(unit_of(station, metered=[Metered(None, 1, 2, [reading])]))["INSERT_SAMPLE"]
-    assert (row["session_id"], row["connector_id"], row["register_wh"], row["power_w"], row["soc"]) == (None, 2, 2.0, 7.0, 55.0)
+    assert (row["session_id"], row["connector_id"]) == (None, 2)
+    assert (row["register_wh"], row["power_w"], row["soc"]) == (2.0, 7.0, 55.0)
     assert msgspec.json.decode(row["readings"]) == [{"value": "x", "measurand": "Voltage"}, {"value": 2.0}]
 
 
@@ -66,7 +69,8 @@ def test_events_of_a_unit_are_one_row(station):
     events = [StationConnected(at=NOW, version="1.6"), StationDisconnected(at=NOW, reason="x")]
     (row,) = written(unit_of(station, events=events))["INSERT_EVENTS"]
     assert (row["operator"], row["station"]) == ("default", "CS-1")
-    assert [event["type"] for event in msgspec.json.decode(row["events"])] == ["station.connected", "station.disconnected"]
+    told = [event["type"] for event in msgspec.json.decode(row["events"])]
+    assert told == ["station.connected", "station.disconnected"]
 
 
 def test_boot_updates_the_station(station):

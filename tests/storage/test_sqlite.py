@@ -61,7 +61,9 @@ def hold(writer: SqliteWriter) -> Event:
 async def test_what_gathers_while_the_writer_is_busy_is_one_commit(writer, station, monkeypatch):
     together: list[int] = []
     write = sqlite._write
-    monkeypatch.setattr(sqlite, "_write", lambda connection, units: together.append(len(units)) or write(connection, units))
+    monkeypatch.setattr(
+        sqlite, "_write", lambda connection, units: together.append(len(units)) or write(connection, units)
+    )
     go = hold(writer)
     commits = [writer.commit(unit_of(station, session(number))) for number in range(1, 50)]
     go.set()
@@ -73,7 +75,9 @@ async def test_listener_hears_of_commits_with_events_only(writer, station):
     heard = asyncio.Event()
     writer.on_commit = heard.set
     await writer.commit(unit_of(station, session(1)))
-    await asyncio.sleep(0.01)
+    heard.clear()  # Of what was done before.
+    await writer.commit(unit_of(station, session(2)))
+    await writer.commit(unit_of(station, session(3)))
     assert not heard.is_set()
     await writer.commit(unit_of(station, events=[StationDisconnected(at=NOW, reason="test")]))
     async with asyncio.timeout(5):

@@ -112,6 +112,44 @@ def upgrade() -> None:
         sa.UniqueConstraint("operator_id", "identity", name=op.f("uq_stations_operator_id_identity")),
     )
     op.create_table(
+        "reported",
+        sa.Column("station_id", Id, nullable=False),
+        sa.Column("kind", sa.String(length=32), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("data", sa.Text(), nullable=False),
+        sa.Column("reported_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["station_id"], ["stations.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("station_id", "kind", "key"),
+    )
+    op.create_table(
+        "station_log",
+        sa.Column("id", Id, nullable=False),
+        sa.Column("station_id", sa.BigInteger(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("received_at", sa.BigInteger(), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("severity", sa.Integer(), nullable=False),
+        sa.Column("code", sa.Text(), nullable=False),
+        sa.Column("text", sa.Text(), nullable=True),
+        sa.Column("data", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index(op.f("ix_station_log_station_id_at"), "station_log", ["station_id", "at"], unique=False)
+    op.create_table(
+        "claims",
+        sa.Column("operator_id", Id, nullable=False),
+        sa.Column("folded", sa.Text(), nullable=False),
+        sa.Column("station_id", sa.BigInteger(), nullable=False),
+        sa.Column("transaction_id", sa.Text(), nullable=False),
+        sa.Column("evse_id", sa.Integer(), nullable=True),
+        sa.Column("claimed_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["operator_id"],
+            ["operators.id"],
+        ),
+        sa.PrimaryKeyConstraint("operator_id", "folded"),
+    )
+    op.create_table(
         "tokens",
         sa.Column("operator_id", Id, nullable=False),
         sa.Column("folded", sa.Text(), nullable=False),

@@ -1,0 +1,50 @@
+"""Reports that come in parts: which parts are here, and whether the report is whole.
+
+Parts may come in any order and more than once. A report is bounded in parts and gaps, and one that nobody goes on with
+expires: what then comes under its number begins another (T85, I7).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import msgspec
+
+from csms.domain.sessions import with_seq
+
+MOST_PARTS = 10_000
+MOST_GAPS = 100
+EXPIRES_AFTER = timedelta(minutes=10)
+
+
+class Report(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The parts of one report so far. `last` is the number of its final part, once that is here."""
+
+    at: datetime  # Of the latest part.
+    seen: tuple[tuple[int, int], ...] = ()  # Ranges of part numbers, the first is 0.
+    last: int | None = None
+    overrun: bool = False  # More than we take: parts beyond it were answered, not kept.
+
+    @property
+    def complete(self) -> bool:
+        return self.last is not None and bool(self.seen) and self.seen[0][0] == 0 and self.last <= self.seen[0][1]
+
+    @property
+    def next(self) -> int:
+        """The number of the next part, for reports whose parts have none."""
+        return self.seen[-1][1] + 1 if self.seen else 0
+
+
+def continued(report: Report | None, at: datetime) -> Report:
+    """The report that a part of this moment belongs to: the one under way, or a new one."""
+    if report is None or at - report.at > EXPIRES_AFTER:
+        return Report(at)
+    return report
+
+
+def with_part(report: Report, number: int, final: bool, at: datetime) -> Report:
+    """Add a part. `overrun` says that it is beyond the bounds and not to be kept."""
+    seen = with_seq(report.seen, number)
+    if not 0 <= number < MOST_PARTS or len(seen) > MOST_GAPS:
+        return msgspec.structs.replace(report, at=at, overrun=True)
+    return Report(at, seen, number if final else report.last, overrun=False)

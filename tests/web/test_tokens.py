@@ -1,0 +1,86 @@
+"""Resource `tokens`: who may charge."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.web.conftest import assert_problem
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+TOKENS = "/api/v1/tokens"
+
+
+async def test_token_is_made_then_replaced(api) -> None:
+    made = await api.put(f"{TOKENS}/04A2", json={"type": "ISO14443", "group": "fleet"})
+    assert made.status_code == 201
+    assert made.json() == {
+        "value": "04A2", "type": "ISO14443", "status": "accepted", "effective_status": "accepted", "group": "fleet",
+        "expires_at": None,
+    }  # fmt: skip
+    replaced = await api.put(f"{TOKENS}/04A2", json={"status": "blocked"})
+    assert replaced.status_code == 200
+    assert (replaced.json()["effective_status"], replaced.json()["group"]) == ("blocked", None)
+
+
+async def test_value_is_compared_without_case(api) -> None:
+    await api.put(f"{TOKENS}/04a2", json={})
+    assert (await api.put(f"{TOKENS}/04A2", json={})).status_code == 200
+    assert (await api.get(f"{TOKENS}/04a2")).json()["value"] == "04A2"
+    assert len((await api.get(TOKENS)).json()["items"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("expires_at", "effective"),
+    [("2020-01-01T00:00:00Z", "expired"), ("2020-01-01T00:00:00+05:30", "expired"), ("9999-12-31T23:59:59Z", "accepted")],
+)
+async def test_expiry_decides_what_a_station_is_told(api, expires_at, effective) -> None:
+    token = (await api.put(f"{TOKENS}/TAG", json={"expires_at": expires_at})).json()
+    assert (token["status"], token["effective_status"]) == ("accepted", effective)
+
+
+@pytest.mark.parametrize(
+    "expires_at",
+    [
+        "2027-01-01T00:00:00", "2027-01-01", "tomorrow", "0001-01-01T00:00:00+10:00", "9999-12-31T23:59:59-10:00", 1e300,
+        -1e300, True,
+    ],
+)  # fmt: skip
+async def test_expiry_that_is_no_moment_is_refused(api, expires_at) -> None:
+    assert_problem(await api.put(f"{TOKENS}/TAG", json={"expires_at": expires_at}), 422, "expires_at")
+    assert (await api.get(TOKENS)).json()["items"] == []
+
+
+@pytest.mark.parametrize(
+    "change", [{"status": "lost"}, {"type": "x" * 21}, {"group": "x" * 256}, {"value": "other"}, {"status": None}]
+)
+async def test_wrong_field_is_refused(api, change) -> None:
+    assert_problem(await api.put(f"{TOKENS}/TAG", json=change), 422, "body.")
+
+
+async def test_value_must_be_printable(api) -> None:
+    for value in ("%20", "%00", "x" * 256, "a%0Ab", "%FF"):
+        assert_problem(await api.put(f"{TOKENS}/{value}", json={}), 422, "printable")
+
+
+async def test_token_is_deleted_in_any_case(api) -> None:
+    await api.put(f"{TOKENS}/Tag", json={})
+    assert (await api.delete(f"{TOKENS}/tAG")).status_code == 204
+    assert_problem(await api.delete(f"{TOKENS}/Tag"), 404, "'Tag'")
+    assert_problem(await api.get(f"{TOKENS}/Tag"), 404, "'Tag'", "PUT")
+
+
+async def test_tokens_belong_to_an_operator(api) -> None:
+    await api.put(f"{TOKENS}/TAG", json={}, params={"operator": "north"})
+    assert_problem(await api.get(f"{TOKENS}/TAG"), 404, "'default'")
+    assert (await api.get(f"{TOKENS}/TAG", params={"operator": "north"})).status_code == 200
+    assert (await api.get(TOKENS, params={"operator": "nobody"})).json() == {"items": [], "next": None}
+
+
+async def test_pages_follow_each_other(api) -> None:
+    for value in ("c", "A", "b"):
+        await api.put(f"{TOKENS}/{value}", json={})
+    first = (await api.get(TOKENS, params={"limit": 2})).json()
+    second = (await api.get(TOKENS, params={"limit": 2, "cursor": first["next"]})).json()
+    assert [item["value"] for item in first["items"] + second["items"]] == ["A", "b", "c"]
+    assert second["next"] is None
