@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import secrets
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -33,6 +34,7 @@ from csms.domain.credentials import KEY_BYTES, Vault, new_api_key
 from csms.gateway.admission import Address
 from csms.gateway.server import Gateway, Limits
 from csms.metrics import GatewayMetrics, MqttCounters, exposition
+from csms.ocpp.version import Version
 from csms.settings import Settings
 from csms.storage import admin
 from csms.storage.commands import CommandLog
@@ -47,6 +49,7 @@ from csms.web.services import Services
 log = structlog.get_logger()
 
 _DRAIN_HTTP = 5  # s
+_BACKLOG = 100
 _DRAIN_EVENTS = 2.0  # s
 
 
@@ -108,25 +111,43 @@ async def serve(settings: Settings, announce: Callable[[str], None], stop: async
     """Run a server until `stop` is set or a signal asks for its end. `announce` tells people where things are."""
     sys.setswitchinterval(0.0005)  # The writer's thread waits less for the loop to give up the GIL.
     stop = stop or asyncio.Event()
-    async with open_system(settings) as system:
+    _raise_descriptors()
+    # Taken down in the opposite order, whatever ends it: stations first, then those who record and tell of it.
+    async with open_system(settings) as system, contextlib.AsyncExitStack() as stack:
         await _admin_key(system, announce)
-        http = _listen(settings.http_host, settings.http_port, "CSMS_HTTP_PORT")
-        control = _listen_control(control_path(system.database.path))
+        http = stack.enter_context(_listen(settings.http_host, settings.http_port, "CSMS_HTTP_PORT"))
+        control = stack.enter_context(_listen_control(control_path(system.database.path)))
+        await stack.enter_async_context(_running(_http_server(system.api), http))
+        await stack.enter_async_context(_running(_http_server(Trusted(system.api)), control))
+        stack.push_async_callback((await _start_events(system)).stop)
+        stack.push_async_callback(system.desk.close)
         await _start_gateway(system)
-        servers = [_http_server(system.api, http), _http_server(Trusted(system.api), control)]
-        events = await _start_events(system)
-        async with contextlib.AsyncExitStack() as stack:
-            for server, sock in zip(servers, (http, control), strict=True):
-                await stack.enter_async_context(_running(server, sock))
-            with _signals(stop):
-                _announce(system, http, announce)
-                await stop.wait()
-            log.info("server.stopping")
-            await system.gateway.stop()
-            await system.desk.close()
-            await events.stop()
-        control_path(system.database.path).unlink(missing_ok=True)
+        stack.push_async_callback(system.gateway.stop)
+        with _signals(stop):
+            _announce(system, http, announce)
+            _spare_the_collector()
+            await stop.wait()
+        log.info("server.stopping")
     log.info("server.stopped")
+
+
+def _raise_descriptors() -> None:
+    """A station is a descriptor: take as many as the system grants."""
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _spare_the_collector() -> None:
+    """What a message makes is freed as it is let go: look for cycles seldom, and never among what was made to stay.
+
+    With Python's own thresholds a third of a busy server's time goes into walking over its modules.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 def control_path(database: Path) -> Path:
@@ -168,7 +189,23 @@ def _gateway(settings: Settings, database: Database, records: Records, vault: Va
             pong_deadline=settings.pong_deadline,
             rate=settings.rate_messages,
             burst=settings.rate_burst,
+            flood=settings.rate_flood,
+            message=settings.message_deadline,
+            max_size_16=settings.max_message_16,
+            max_size_2x=settings.max_message_2x,
+            connects=settings.rate_connects,
+            connects_address=settings.rate_connects_address,
+            handshakes_address=settings.rate_handshakes_address,
+            reconnects_hour=settings.rate_reconnects,
+            guesses=settings.rate_guesses,
+            exempt=settings.rate_exempt,
+            shared=settings.rate_shared,
         ),
+        versions=tuple(Version(text) for text in settings.ocpp_versions),
+        assume_16=settings.ocpp_assume_16,
+        compression=settings.ocpp_compression,
+        uncompressed=settings.ocpp_uncompressed,
+        hide_unknown=settings.hide_unknown,
         register=register if settings.registration == "open" else None,
         strict=settings.strict,
         clock=now_utc,
@@ -279,7 +316,7 @@ class _HttpServer(uvicorn.Server):
         yield
 
 
-def _http_server(api: Any, sock: socket.socket) -> _HttpServer:
+def _http_server(api: Any) -> _HttpServer:
     config = uvicorn.Config(
         api, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=_DRAIN_HTTP,
         server_header=False,
@@ -303,6 +340,7 @@ def _listen(host: str, port: int, setting: str) -> socket.socket:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.bind((host, port))
+        sock.listen(_BACKLOG)  # From here on nobody is turned away, though HTTP begins a little later.
     except OSError as error:
         sock.close()
         raise StartError(
@@ -311,16 +349,22 @@ def _listen(host: str, port: int, setting: str) -> socket.socket:
     return sock
 
 
-def _listen_control(path: Path) -> socket.socket:
+@contextlib.contextmanager
+def _listen_control(path: Path) -> Iterator[socket.socket]:
     """The control socket: only its owner may open it. The database's lock says that no other server uses it."""
     path.unlink(missing_ok=True)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o177)
     try:
         sock.bind(str(path))
+        sock.listen(_BACKLOG)
     finally:
         os.umask(before)
-    return sock
+    try:
+        yield sock
+    finally:
+        sock.close()
+        path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -337,10 +381,14 @@ def _signals(stop: asyncio.Event) -> Any:
             loop.remove_signal_handler(number)
 
 
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
 def _announce(system: System, http: socket.socket, announce: Callable[[str], None]) -> None:
     settings, port = system.settings, http.getsockname()[1]
-    announce(f"Stations: ws://{settings.ocpp_host}:{system.gateway.port}{settings.ocpp_path}/<station>")
-    announce(f"API:      http://{settings.http_host}:{port}/api/v1  (described at /api/openapi.json)")
+    announce(f"Stations: ws://{_in_url(settings.ocpp_host)}:{system.gateway.port}{settings.ocpp_path}/<station>")
+    announce(f"API:      http://{_in_url(settings.http_host)}:{port}/api/v1  (described at /api/openapi.json)")
     announce(f"Data:     {sqlite_path(settings.database_url)}")
     if settings.registration == "open":
         announce("Unknown stations are taken in (CSMS_REGISTRATION=open).")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from typing import Any
@@ -25,6 +26,7 @@ def configure(level: str, form: str) -> None:
         shared += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_json)]
     else:
         plain = structlog.dev.plain_traceback
+        shared.append(harmless)
         shared.append(structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain))
     structlog.configure(
         processors=shared,
@@ -43,5 +45,16 @@ def masked(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
     return event
 
 
+def harmless(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+    """What a charger sent cannot paint on a terminal, nor begin a line of its own."""
+    for field, value in event.items():
+        if isinstance(value, str) and not value.isprintable():
+            event[field] = repr(value)
+    return event
+
+
 def _json(event: dict[str, Any], **_options: Any) -> str:
-    return msgspec.json.encode(event, enc_hook=repr).decode()
+    try:
+        return msgspec.json.encode(event, enc_hook=repr).decode()
+    except UnicodeEncodeError:  # Half a surrogate pair, as in a file name that is not UTF-8.
+        return json.dumps(event, default=repr)

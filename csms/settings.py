@@ -3,21 +3,45 @@
 from __future__ import annotations
 
 import os
+from ipaddress import ip_network
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)  # fmt: skip
 
 
 class SettingsError(Exception):
     """A setting cannot be used; the message names it and says what to write."""
 
 
+def _split(value: Any) -> Any:
+    """In the environment a list is written with commas."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _networks(texts: tuple[str, ...]) -> tuple[str, ...]:
+    for text in texts:
+        ip_network(text, strict=False)
+    return texts
+
+
+_Listed = (NoDecode, BeforeValidator(_split))
+Names = Annotated[tuple[str, ...], *_Listed]
+Networks = Annotated[tuple[str, ...], *_Listed, AfterValidator(_networks)]
+Versions = Annotated[tuple[Literal["1.6", "2.0.1", "2.1"], ...], *_Listed, Field(min_length=1)]
+
+
 class Settings(BaseSettings):
     """All settings with their defaults; `config/csms.toml` explains each."""
 
-    model_config = SettingsConfigDict(env_prefix="CSMS_", extra="forbid")
+    model_config = SettingsConfigDict(env_prefix="CSMS_", extra="forbid", allow_inf_nan=False)
 
     database_url: str = "sqlite:///csms.db"
     storage_patience: float = Field(25.0, ge=0, description="s")
@@ -26,7 +50,12 @@ class Settings(BaseSettings):
     ocpp_host: str = "127.0.0.1"
     ocpp_port: int = Field(9000, ge=0, le=65535)
     ocpp_path: str = Field("/ocpp", pattern=r"^(/[\w.~-]+)+$")
+    ocpp_versions: Versions = ("1.6", "2.0.1")
+    ocpp_assume_16: bool = False
+    ocpp_compression: bool = True
+    ocpp_uncompressed: Names = ()
     registration: Literal["closed", "open"] = "closed"
+    hide_unknown: bool = False
     strict: bool = False
     heartbeat_interval: int = Field(300, ge=1, description="s")
     retry_interval: int = Field(60, ge=1, description="s")
@@ -34,9 +63,20 @@ class Settings(BaseSettings):
     ping_interval: float = Field(30.0, ge=0, description="s; 0: never")
     pong_deadline: float = Field(20.0, gt=0, description="s")
     handshake_deadline: float = Field(10.0, gt=0, description="s")
+    message_deadline: float = Field(30.0, gt=0, description="s")
+    max_message_16: int = Field(256 << 10, ge=1 << 10, description="bytes")
+    max_message_2x: int = Field(1 << 20, ge=1 << 10, description="bytes")
 
     rate_messages: float = Field(20.0, ge=0, description="per station and second; 0: no limit")
     rate_burst: int = Field(200, ge=1)
+    rate_flood: float = Field(60.0, gt=0, description="s")
+    rate_connects: float = Field(1000.0, ge=0, description="handshakes a second; 0: no limit")
+    rate_connects_address: float = Field(20.0, ge=0, description="handshakes a second of one address; 0: no limit")
+    rate_handshakes_address: int = Field(100, ge=0, description="of one address under way; 0: no limit")
+    rate_reconnects: int = Field(60, ge=0, description="per station and hour; 0: no limit")
+    rate_guesses: int = Field(10, ge=0, description="failed logins a minute; 0: no limit")
+    rate_exempt: Networks = ("127.0.0.0/8", "::1/128")
+    rate_shared: Networks = ()
 
     http_host: str = "127.0.0.1"
     http_port: int = Field(8080, ge=0, le=65535)
@@ -70,6 +110,8 @@ CONFIG_VARIABLE = "CSMS_CONFIG"
 
 def load_settings(config: Path | None = None, **overrides: Any) -> Settings:
     """Settings from `config` (or the file CSMS_CONFIG names), the environment and `overrides`; SettingsError if wrong."""
+    if config is None and os.environ.get(CONFIG_VARIABLE):
+        config = Path(os.environ[CONFIG_VARIABLE])
     if config is not None:
         if not config.is_file():
             raise SettingsError(f"There is no file {config}. Copy config/csms.toml and change what you need.")

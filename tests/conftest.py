@@ -36,7 +36,12 @@ NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 KEY = b"a key for tests only"
 
 settings.register_profile(
-    "plain", deadline=None, database=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+    "plain",
+    max_examples=50,
+    deadline=None,
+    database=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("plain")
 

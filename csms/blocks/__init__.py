@@ -1,5 +1,22 @@
 """What we do about each message, one module per functional block of OCPP."""
 
-from csms.blocks import authorization, availability, metering, provisioning, transactions
+from csms.blocks import (
+    authorization,
+    availability,
+    data_transfer,
+    device_model,
+    maintenance,
+    metering,
+    provisioning,
+    remote_control,
+    reservations,
+    security,
+    smart_charging,
+    transactions,
+    vendors,
+)
 
-__all__ = ["authorization", "availability", "metering", "provisioning", "transactions"]
+__all__ = [
+    "authorization", "availability", "data_transfer", "device_model", "maintenance", "metering", "provisioning",
+    "remote_control", "reservations", "security", "smart_charging", "transactions", "vendors",
+]  # fmt: skip

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import TypeVar
+
+import msgspec
+
 from csms.blocks.dispatch import Context, answers
+from csms.domain.ports import CLAIM_GRACE, Use
+from csms.domain.sessions import Session
 from csms.domain.tokens import FREE, NO_AUTHORIZATION, UNKNOWN, Decision, Verdict, decide
 from csms.ocpp import v16, v201
 
@@ -16,6 +23,8 @@ VERDICT_16: dict[Verdict, str] = {
     "concurrent": "ConcurrentTx",
 }
 VERDICT_2X: dict[Verdict, str] = VERDICT_16 | {"unknown": "Unknown"}
+D = TypeVar("D", Decision, Decision | None)
+
 MAX_ID_TAG = 20
 MAX_ID_TOKEN = 36
 
@@ -41,6 +50,26 @@ async def judge(ctx: Context, value: str, type: str | None = None) -> Decision:
     if token is not None and type and token.type and token.type != type:
         return UNKNOWN  # The same text of another type is another token (T29).
     return decide(token, ctx.now)
+
+
+async def unshared(ctx: Context, decision: Decision, token: str, use: Use, started_at: datetime) -> Decision:
+    """The decision, unless the token is in use elsewhere and the operator wants that refused (T08).
+
+    What began minutes ago was offline: it has happened, and its token is judged on its merits alone.
+    """
+    allowed = ctx.policy.concurrent == "allow" or not decision.accepted or decision is FREE
+    if allowed or ctx.now - started_at > CLAIM_GRACE:
+        return decision
+    if await ctx.records.claim(ctx.station.operator_id, token, use, ctx.now):
+        return decision
+    return msgspec.structs.replace(decision, verdict="concurrent")
+
+
+def remembered(decision: D, session: Session) -> D:
+    """The verdict on a later message of a session: a token that was in use elsewhere at its start still is."""
+    if decision is not None and decision.accepted and session.authorization == "concurrent":
+        return msgspec.structs.replace(decision, verdict="concurrent")
+    return decision
 
 
 def tag_info(decision: Decision) -> v16.IdTagInfo:

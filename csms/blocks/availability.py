@@ -8,7 +8,7 @@ from csms.blocks.dispatch import Context, answers
 from csms.blocks.provisioning import wire_time
 from csms.domain.events import ConnectorChanged
 from csms.domain.sessions import Phase
-from csms.domain.stations import Connector, ConnectorRef, Status, trusted_time
+from csms.domain.stations import WHOLE_STATION, Connector, ConnectorRef, Status, trusted_time
 from csms.ocpp import v16, v201
 
 # 1.6 tells the session's phase in the connector status; to us the connector is simply occupied.
@@ -30,6 +30,9 @@ STATUS_2X: dict[str, Status] = {
     "Unavailable": "unavailable",
     "Faulted": "faulted",
 }
+
+AVAILABILITY = "availabilitystate"
+_AVAILABILITY = {word.casefold(): status for word, status in STATUS_2X.items()}
 
 
 @answers
@@ -71,6 +74,41 @@ async def status_2x(request: v201.StatusNotification, ctx: Context) -> v201.Stat
         reported_at=trusted_time(request.timestamp, ctx.now),
     ))  # fmt: skip
     return v201.StatusNotificationResponse()
+
+
+def connectors_in_events(ctx: Context, events: list[v201.EventData]) -> list[v201.EventData]:
+    """Take the events that tell availability as a StatusNotification would (both are mandatory); gives back the others.
+
+    Of several events about one connector the latest counts.
+    """
+    latest: dict[ConnectorRef, Connector] = {}
+    others = []
+    for event in sorted(events, key=lambda event: event.timestamp):
+        status = _AVAILABILITY.get(event.actual_value.strip().casefold())
+        places = _places(ctx, event.component, status) if event.variable.name.casefold() == AVAILABILITY else None
+        if status is None or places is None:
+            others.append(event)
+            continue
+        at = trusted_time(event.timestamp, ctx.now)
+        latest |= {ref: Connector(*ref, status, at, error_info=event.tech_info) for ref in places}
+    for connector in latest.values():
+        _reported(ctx, connector)
+    return others
+
+
+def _places(ctx: Context, component: v201.Component, status: Status | None) -> list[ConnectorRef] | None:
+    """The connectors that a component's availability is about; None for one that has none."""
+    kind, evse = component.name.casefold(), component.evse
+    if kind == "chargingstation":
+        return [WHOLE_STATION]
+    if evse is None or kind not in ("evse", "connector"):
+        return None
+    if kind == "connector":
+        return [ConnectorRef(evse.id, 1 if evse.connector_id is None else evse.connector_id)]
+    known = [ref for ref in ctx.station.connectors or () if ref.evse_id == evse.id]
+    if len(known) > 1:  # Occupied or available is one of them, out of order are all.
+        return known if status in ("unavailable", "faulted", "reserved") else []
+    return known or [ConnectorRef(evse.id, 1)]
 
 
 def _reported(ctx: Context, connector: Connector) -> None:

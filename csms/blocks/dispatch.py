@@ -19,7 +19,7 @@ from csms.domain.ports import Records
 from csms.domain.stations import Station
 from csms.domain.unit import Unit
 from csms.ocpp import frames, tolerance
-from csms.ocpp.catalogue import Action, Version, actions
+from csms.ocpp.catalogue import Action, Version, action_of, actions
 from csms.ocpp.errors import Fault, OcppError
 
 Handler = Callable[[Any, "Context"], Awaitable[Any]]
@@ -88,6 +88,17 @@ def answers(handler: H) -> H:
             raise TypeError(f"{message.__qualname__} has two handlers")
         _HANDLERS[message] = handler
     return handler
+
+
+def received(request: msgspec.Struct) -> Any:
+    """The answer that says no more than «received», in the words of the request's version."""
+    response = action_of(type(request)).response
+    assert response is not None
+    return response()
+
+
+def handler_of(action: Action) -> Handler | None:
+    return _HANDLERS.get(action.request)
 
 
 def is_answered(action: Action) -> bool:

@@ -185,11 +185,16 @@ def _reading(at: datetime, samples: tuple[Sample, ...], place: int) -> Reading:
 
 
 def _quantity(samples: tuple[Sample, ...], measurand: str) -> float | None:
-    """The total of a measurand: the value without a phase, else the sum of the phases (T58)."""
+    """The total of a measurand, as measured where the car is plugged in, or else wherever it was (T58)."""
+    told = [sample for sample in samples if sample.measurand == measurand and type(sample.value) is not str]
+    at_cord = [sample for sample in told if sample.location in _CORD]
+    return _total(at_cord or told) if told else None
+
+
+def _total(samples: list[Sample]) -> float | None:
+    """The value without a phase, else the sum of the phases."""
     phases: list[float] = []
     for sample in samples:
-        if sample.measurand != measurand or type(sample.value) is str or sample.location not in _CORD:
-            continue
         value = _scaled(sample.value, sample)
         if value is None:
             continue

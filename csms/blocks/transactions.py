@@ -9,10 +9,12 @@ from datetime import datetime
 
 import msgspec
 
-from csms.blocks.authorization import judge, tag_info, token_info
+from csms.blocks.authorization import judge, remembered, tag_info, token_info, unshared
 from csms.blocks.dispatch import Context, answers
 from csms.blocks.metering import find_session, metered_event, readings_2x, readings_16, without_stored
+from csms.blocks.reservations import used
 from csms.domain.events import MessageUnmatched, SessionClosed, SessionOpened
+from csms.domain.ports import Use
 from csms.domain.sessions import (
     BEGIN,
     END,
@@ -48,7 +50,11 @@ async def start_16(request: v16.StartTransaction, ctx: Context) -> v16.StartTran
     decision = await judge(ctx, request.id_tag)
     session = await _begun_before(ctx, request)
     if session is None or (not session.is_open and _without_clock(request.timestamp)):
+        use = Use(ctx.station.id, str(ctx.station.next_transaction), request.connector_id or None)
+        decision = await unshared(ctx, decision, request.id_tag, use, trusted_time(request.timestamp, ctx.now))
         session = _begin_16(ctx, request, decision, again=session)
+    else:
+        decision = remembered(decision, session)
     return v16.StartTransactionResponse(id_tag_info=tag_info(decision), transaction_id=int(session.transaction_id))
 
 
@@ -76,23 +82,50 @@ async def transaction_event(
 ) -> v201.TransactionEventResponse:
     info, token = request.transaction_info, request.id_token
     decision = await judge(ctx, token.id_token, token.type) if token else None
-    answer = v201.TransactionEventResponse(id_token_info=token_info(decision) if decision else None)
     session = ctx.station.open_session(info.transaction_id)
     if session is None and not (request.event_type == "Started" and _is_newest(ctx, request.timestamp)):
         session = await find_session(ctx, info.transaction_id)
     again = session is not None and _is_reused_id(session, request, ctx.now)
     if session is not None and not again and session.has_seen(request.seq_no):
-        return answer  # A repeat: same verdict, applied once (T20).
+        return _verdict_2x(remembered(decision, session))  # A repeat: same verdict, applied once (T20).
     opening = session is None or again
     if opening:
         session = _begin_2x(ctx, request, again=session)
     at = trusted_time(request.timestamp, ctx.now)
+    if _identifies(session, request):
+        decision = await _alone_2x(ctx, session, request, decision, at)
+    elif request.event_type != "Ended":
+        decision = remembered(decision, session)
     readings = readings_2x(request.meter_value, ctx.now)
     session = metered(_moved_on(session, request, decision, at), readings)
     if request.event_type == "Ended":
         session = closed(session, at, info.stopped_reason or "Local", token.id_token if token else None)
     _keep_2x(ctx, session, readings, opening=opening, ended=request.event_type == "Ended")
-    return answer
+    if request.reservation_id is not None and request.event_type == "Started":
+        used(ctx, session)
+    return _verdict_2x(decision)
+
+
+def _verdict_2x(decision: Decision | None) -> v201.TransactionEventResponse:
+    return v201.TransactionEventResponse(id_token_info=token_info(decision) if decision else None)
+
+
+async def _alone_2x(
+    ctx: Context, session: Session, request: v201.TransactionEvent, decision: Decision | None, at: datetime
+) -> Decision | None:
+    token = request.id_token
+    if decision is None or token is None:
+        return decision
+    evse_id = request.evse.id if request.evse else session.evse_id
+    use = Use(ctx.station.id, session.transaction_id, evse_id or None)
+    return await unshared(ctx, decision, token.id_token, use, at)
+
+
+def _identifies(session: Session, request: v201.TransactionEvent) -> bool:
+    """Whether the event's token is the one the transaction belongs to: not the one that ends it."""
+    if request.id_token is None or request.event_type == "Ended":
+        return False
+    return request.event_type == "Started" or session.token is None
 
 
 def _is_newest(ctx: Context, moment: datetime) -> bool:
@@ -148,6 +181,7 @@ def _begin_16(ctx: Context, request: v16.StartTransaction, decision: Decision, a
     _supersede_earlier(ctx, session)
     ctx.unit.opened.append(session)
     ctx.unit.events.append(_opened(session))
+    used(ctx, session)
     return session
 
 
@@ -203,7 +237,7 @@ def _moved_on(
         flags = (*flags, UNPLAUSIBLE_TIME)
     newest = not session.seen or request.seq_no > session.seen[-1][1]
     phase = PHASE_2X.get(info.charging_state or "") if newest and session.is_open else None
-    identifies = token is not None and not ended and (started or session.token is None)
+    identifies = _identifies(session, request)
     return msgspec.structs.replace(
         session,
         started_at=at if started or (NO_START in session.flags and at < session.started_at) else session.started_at,

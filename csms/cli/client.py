@@ -22,6 +22,8 @@ from csms.web.access import Trusted
 
 T = TypeVar("T")
 
+_PATIENCE = 310  # s; a station may be waited for for 300.
+
 
 class CommandError(Exception):
     """What went wrong, for people; `problem` for programs."""
@@ -43,9 +45,12 @@ class Client:
             response = await self._http.request(method, "/api/v1" + path, **options)
         except httpx.HTTPError as error:
             raise CommandError(f"The server does not answer: {error or type(error).__name__}. Is it running?") from None
-        if response.is_error and response.status_code not in accept:
+        if not response.is_success and response.status_code not in accept:
             raise _refused(response)
-        return response.json() if response.content else None
+        try:
+            return response.json() if response.content else None
+        except ValueError:
+            raise CommandError(f"What answers at {response.url.host} is no csms server.") from None
 
     async def pages(self, path: str, params: dict[str, Any], most: int) -> list[dict[str, Any]]:
         """Up to `most` items of a listing, page after page."""
@@ -75,20 +80,22 @@ def with_client(settings_file: Path | None, work: Callable[[Client], Awaitable[T
         return asyncio.run(run())
     except (SettingsError, DatabaseError, StartError) as error:
         raise CommandError(str(error)) from None
+    except httpx.InvalidURL as error:
+        raise CommandError(f"--server {server}: {error}. Write for example http://csms.example:8080") from None
 
 
 @asynccontextmanager
 async def _client(settings: Settings, server: str | None) -> AsyncIterator[Client]:
     if server is not None:
-        key = settings.admin_key.get_secret_value() if settings.admin_key else ""
-        headers = {"Authorization": f"Bearer {key}"}
-        async with httpx.AsyncClient(base_url=server, headers=headers, timeout=60) as http:
+        key = settings.admin_key.get_secret_value() if settings.admin_key else None
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        async with httpx.AsyncClient(base_url=server, headers=headers, timeout=_PATIENCE) as http:
             yield Client(http)
         return
     control = control_path(sqlite_path(settings.database_url))
     if control.exists() and await _is_alive(control):
-        transport = httpx.AsyncHTTPTransport(uds=str(control))
-        async with httpx.AsyncClient(base_url="http://csms", transport=transport, timeout=310) as http:
+        transport = httpx.AsyncHTTPTransport(uds=str(control), verify=False)  # Certificates would be read for nothing.
+        async with httpx.AsyncClient(base_url="http://csms", transport=transport, timeout=_PATIENCE) as http:
             yield Client(http)
         return
     try:
@@ -114,6 +121,7 @@ async def _is_alive(control: Path) -> bool:
 def _refused(response: httpx.Response) -> CommandError:
     try:
         problem = response.json()
-    except ValueError:
-        problem = {"status": response.status_code, "detail": response.text.strip() or response.reason_phrase}
-    return CommandError(str(problem.get("detail") or problem), problem)
+        return CommandError(str(problem["detail"]), problem)
+    except (ValueError, KeyError, TypeError):  # Not from us: a proxy, another program.
+        detail = f"The server answered {response.status_code} {response.reason_phrase}."
+        return CommandError(detail, {"status": response.status_code, "detail": detail})

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import sqlite3
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
-import sqlalchemy as sa
 
 from csms.app import control_path
+from csms.bus.broker import BrokerAddress, BrokerUrlError
 from csms.settings import Settings
 from csms.storage.database import DatabaseError, sqlite_path
 
@@ -51,7 +54,11 @@ def _python() -> Finding:
 
 
 def _database(path: Path) -> Iterator[Finding]:
-    free = shutil.disk_usage(path.parent if path.parent.exists() else Path.cwd()).free
+    place = next(parent for parent in path.parents if parent.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        yield Finding("error", "database", f"{place} cannot be written to: choose another CSMS_DATABASE_URL")
+        return
+    free = shutil.disk_usage(place).free
     level = "ok" if free > _ENOUGH_DISK else "warning"
     remedy = "" if level == "ok" else ": free some, or the server will have to stop accepting stations"
     yield Finding(level, "disk", f"{free / 1e9:.1f} GB free beside the database{remedy}")
@@ -59,7 +66,7 @@ def _database(path: Path) -> Iterator[Finding]:
         yield Finding("ok", "database", f"{path} does not exist yet; the first run makes it")
         return
     try:
-        with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
             found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
             revision = connection.execute("SELECT version_num FROM alembic_version").fetchone()
     except sqlite3.Error as error:
@@ -84,11 +91,14 @@ def _running(path: Path) -> Finding:
 
 
 def _port(name: str, host: str, port: int, setting: str) -> Finding:
-    with socket.socket() as probe:
-        probe.settimeout(1)
-        taken = probe.connect_ex((host if host != "0.0.0.0" else "127.0.0.1", port)) == 0
-    if taken:
-        return Finding("error", name, f"port {port} is taken by another program: choose another {setting}")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            reason = error.strerror or str(error)
+            return Finding("error", name, f"cannot listen on {host}:{port} ({reason}): choose another {setting}")
     return Finding("ok", name, f"port {port} is free")
 
 
@@ -101,5 +111,9 @@ def _exposure(settings: Settings) -> Iterator[Finding]:
     if settings.http_host not in local:
         yield Finding("warning", "http", "the API listens beyond this machine without TLS: put a TLS proxy in front")
     if settings.mqtt_url is not None:
-        url = sa.make_url(settings.mqtt_url.get_secret_value())
-        yield Finding("ok", "mqtt", f"events go to {url.host}:{url.port or 1883}")
+        try:
+            address = BrokerAddress.parse(settings.mqtt_url.get_secret_value())
+        except BrokerUrlError as error:
+            yield Finding("error", "mqtt", str(error))
+        else:
+            yield Finding("ok", "mqtt", f"events go to {address}")

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from csms.cli.client import Client, with_client
-from csms.cli.show import Config, Json, OperatorName, ServerUrl, kwh, moment, put_json, run, table
+from csms.cli.client import Client, CommandError, with_client
+from csms.cli.show import Config, Json, OperatorName, ServerUrl, kwh, moment, plain, put_json, run, table
 
 app = typer.Typer(help="Sessions: list, show, start, stop.", no_args_is_help=True)
 
@@ -94,8 +94,10 @@ def _command(config: Path | None, server: str | None, as_json: bool, path: str, 
     """Exit status 0 only if the station agreed."""
 
     async def work(client: Client) -> dict[str, Any]:
-        # 409 with a recorded command says that the station is not connected; other conflicts are errors.
         found = await client.ask("POST", path, params={"wait": wait}, json=body, accept=(409,))
+        # 409 with a recorded command says that the station is not connected; other conflicts are errors.
+        if "action" not in found:
+            raise CommandError(found["detail"], found)
         return found
 
     outcome = run(lambda: with_client(config, work, server), as_json)
@@ -108,8 +110,6 @@ def _command(config: Path | None, server: str | None, as_json: bool, path: str, 
 
 
 def _told(outcome: dict[str, Any]) -> str:
-    if "action" not in outcome:
-        return f"Error: {outcome.get('detail')}"
     station, action = outcome["station"], outcome["action"]
     match outcome["status"], outcome["accepted"]:
         case "answered", True:
@@ -117,7 +117,7 @@ def _told(outcome: dict[str, Any]) -> str:
         case "answered", _:
             return f"{station} refused {action}: {outcome['response'].get('status')}."
         case "error", _:
-            return f"{station} answered {action} with an error: {outcome['error']['code']}."
+            return f"{station} answered {action} with an error: {plain(outcome['error']['code'])}."
         case "offline", _:
             return f"{station} is not connected; nothing was sent. Try again when it is online: csms station show {station}"
         case status, _:

@@ -10,8 +10,8 @@ from typing import Annotated, Any, NoReturn, TypeVar
 import msgspec
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from csms.cli.client import CommandError
 
@@ -41,16 +41,17 @@ def table(rows: Sequence[dict[str, Any]], columns: dict[str, Callable[[dict[str,
     for title in columns:
         shown.add_column(title)
     for row in rows:
-        shown.add_row(*(plain(value(row)) for value in columns.values()))
+        shown.add_row(*(Text(plain(value(row))) for value in columns.values()))
     Console(width=None if sys.stdout.isatty() else 200).print(shown)
 
 
 def plain(value: Any) -> str:
+    """As text that cannot paint on a terminal."""
     if value is None:
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return escape("".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in str(value)))
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in str(value))
 
 
 def kwh(energy_wh: float) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import IO, Annotated, Any
 from urllib.parse import quote
 
 import msgspec
@@ -115,7 +118,8 @@ def import_(
     lines = [line for line in file.read_bytes().splitlines() if line.strip()]
 
     async def work(client: Client) -> dict[str, Any]:
-        return await _import(client, lines, operator, passwords, quiet=as_json or not sys.stderr.isatty())
+        with _passwords_file(passwords, lines) as kept:
+            return await _import(client, lines, operator, kept, quiet=as_json or not sys.stderr.isatty())
 
     report = run(lambda: with_client(config, work, server), as_json)
     if as_json:
@@ -125,7 +129,7 @@ def import_(
 
 
 async def _import(
-    client: Client, lines: list[bytes], operator: str, passwords: Path | None, quiet: bool
+    client: Client, lines: list[bytes], operator: str, passwords: IO[bytes] | None, quiet: bool
 ) -> dict[str, Any]:
     created = updated = 0
     with Progress(disable=quiet) as progress:
@@ -139,23 +143,29 @@ async def _import(
             except CommandError as error:
                 raise CommandError(f"{error} (lines {start + 1} to {start + len(chunk)}; {start} lines are in)") from None
             created, updated = created + report["created"], updated + report["updated"]
-            _write_passwords(passwords, report["passwords"])
+            for station, password in report["passwords"].items():
+                passwords.write(msgspec.json.encode({"station": station, "password": password}) + b"\n")
             progress.advance(task, len(chunk))
     return {"created": created, "updated": updated}
 
 
-def _write_passwords(path: Path | None, passwords: dict[str, str]) -> None:
-    if not passwords:
-        return
+@contextmanager
+def _passwords_file(path: Path | None, lines: list[bytes]) -> Iterator[IO[bytes] | None]:
+    """Where generated passwords go: open before the first is made, since each is told only once."""
     if path is None:
-        raise CommandError(
-            "Stations without a \"password\" got generated ones: name a file for them with --passwords FILE and "
-            'import again, or write "password": null for stations that need no credentials.'
-        )
-    with path.open("ab") as out:
-        path.chmod(0o600)
-        for station, password in passwords.items():
-            out.write(msgspec.json.encode({"station": station, "password": password}) + b"\n")
+        if any(b'"password"' not in line for line in lines):
+            raise CommandError(
+                'A station without a "password" gets a generated one: name a file for them with --passwords FILE, '
+                'or write "password": null for stations that need no credentials. Nothing was imported.'
+            )
+        yield None
+        return
+    try:
+        file = open(path, "ab", buffering=0, opener=lambda name, flags: os.open(name, flags, 0o600))
+    except OSError as error:
+        raise CommandError(f"Cannot write to {path} ({error.strerror}). Nothing was imported.") from None
+    with file:
+        yield file
 
 
 def _ask(config: Path | None, server: str | None, as_json: bool, method: str, path: str, **options: Any) -> Any:

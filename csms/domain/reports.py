@@ -21,9 +21,9 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     """The parts of one report so far. `last` is the number of its final part, once that is here."""
 
     at: datetime  # Of the latest part.
-    seen: tuple[tuple[int, int], ...] = ()  # Ranges of part numbers, the first is 0.
+    seen: tuple[tuple[int, int], ...] = ()  # Ranges of part numbers; the first part has number 0.
     last: int | None = None
-    overrun: bool = False  # More than we take: parts beyond it were answered, not kept.
+    exceeded: bool = False  # Parts beyond the bounds came; they were answered, not kept.
 
     @property
     def complete(self) -> bool:
@@ -37,14 +37,14 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
 
 def continued(report: Report | None, at: datetime) -> Report:
     """The report that a part of this moment belongs to: the one under way, or a new one."""
-    if report is None or at - report.at > EXPIRES_AFTER:
-        return Report(at)
-    return report
+    return Report(at) if report is None or at - report.at > EXPIRES_AFTER else report
 
 
-def with_part(report: Report, number: int, final: bool, at: datetime) -> Report:
-    """Add a part. `overrun` says that it is beyond the bounds and not to be kept."""
+def with_part(report: Report, number: int, final: bool, at: datetime) -> Report | None:
+    """The report with one part more; None when the part is beyond the bounds."""
+    if not 0 <= number < MOST_PARTS:
+        return None
     seen = with_seq(report.seen, number)
-    if not 0 <= number < MOST_PARTS or len(seen) > MOST_GAPS:
-        return msgspec.structs.replace(report, at=at, overrun=True)
-    return Report(at, seen, number if final else report.last, overrun=False)
+    if len(seen) > MOST_GAPS:
+        return None
+    return msgspec.structs.replace(report, at=at, seen=seen, last=number if final else report.last)

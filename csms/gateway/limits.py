@@ -52,7 +52,7 @@ class Limits:
 class Meter:
     """So many a second for each key, `burst` of them at once: a token bucket that is one number, when it is full again."""
 
-    __slots__ = ("_interval", "_most", "_slack", "_full_at")
+    __slots__ = ("_full_at", "_interval", "_most", "_slack")
 
     def __init__(self, rate: float, burst: float = 1, most: int = 65_536):
         """`rate` 0: no limit."""
@@ -95,8 +95,8 @@ class Flapping:
             return until - now
         if not any(meter.wait(station, now) for meter in self._meters):
             return 0.0
-        quiet = now > until + 2 * length
-        length = self._FIRST if quiet else min(2 * length, self._LONGEST)
+        forgiven = now > until + 2 * length
+        length = self._FIRST if forgiven else min(max(2 * length, self._FIRST), self._LONGEST)
         self._pauses.pop(station, None)
         _keep(self._pauses, station, (now + length, length), self._most)
         return length

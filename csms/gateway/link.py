@@ -13,8 +13,10 @@ from csms.blocks.dispatch import Context
 from csms.domain.stations import Station
 from csms.gateway.turns import Turn
 from csms.ocpp.catalogue import Version
-from csms.ocpp.frames import Call
+from csms.ocpp.errors import OcppError
+from csms.ocpp.frames import Call, Send, call_error
 from csms.ocpp.peer import Ignored, Malformed, Peer, Pending
+from csms.ocpp.signed import SUFFIX, unwrapped
 from csms.ocpp.websocket import PING, WebSocket
 
 if TYPE_CHECKING:
@@ -232,10 +234,13 @@ class Link(asyncio.Protocol):
             self.send(event)
         elif type(event) is Malformed:
             log.warning("frame.malformed", **self._facts(), error=event.error.description, frame=message[:200])
-            if event.answer is not None:
-                self.send(event.answer)
+            for answer in (event.answer, event.following):
+                if answer is not None:
+                    self.send(answer)
         elif type(event) is Ignored:
             log.info("frame.ignored", **self._facts(), reason=event.reason)
+        elif type(event) is Send:  # Never answered, whatever it holds (2.1 Part 4, 4.1.5).
+            log.info("frame.ignored", **self._facts(), reason=f"{event.action} is not supported here")
 
     def _take(self, call: Call) -> None:
         if self.lost or self.gateway.stopping:  # Nothing after our goodbye takes effect: all of it will come again.
@@ -254,6 +259,13 @@ class Link(asyncio.Protocol):
         gateway, station = self.gateway, self.station
         if call.action in gateway.messages:
             gateway.messages[call.action] += 1
+        elif call.action.endswith(SUFFIX) and self.version is not Version.V16:
+            try:
+                call = unwrapped(call)
+            except OcppError as error:
+                log.warning("message.refused", **self._facts(), message_id=call.id, fault=error.fault, error=error.description)
+                self.send(call_error(call.id, error, self.version))
+                return
         station.busy = True
         ctx = Context(station, self._peer.version, gateway.clock(), gateway.records, gateway.policy)
         Turn(self, call, ctx).step()

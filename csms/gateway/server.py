@@ -23,7 +23,13 @@ from csms.domain.events import StationConnected, StationDisconnected
 from csms.domain.stations import Station
 from csms.domain.unit import Unit
 from csms.gateway.admission import (
-    Address, Refused, address_of, chosen_version, password_of, too_often, unauthorized,
+    Address,
+    Refused,
+    address_of,
+    chosen_version,
+    password_of,
+    too_often,
+    unauthorized,
 )  # fmt: skip
 from csms.gateway.limits import Door, Limits, Origin
 from csms.gateway.link import Link
@@ -290,7 +296,10 @@ class Gateway:
                 link.abort()
             links = self._links()
             for link in links:
-                self._look_after(link, now)
+                try:
+                    self._look_after(link, now)
+                except Exception:  # One link's trouble must not end the watch over all others.
+                    log.exception("station.not_looked_after", **_facts(link.station))
             self._await_messages(links, now)
             self._end_floods(now)
             self._tell_limited(now)

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 import structlog
 
 from csms.blocks.dispatch import TRANSACTION_ACTIONS, Context, answer
+from csms.blocks.salvage import keep_raw, received
 from csms.domain.ports import StorageUnavailable
+from csms.domain.unit import Unit
 from csms.ocpp import frames
 from csms.ocpp.errors import Fault, OcppError
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from csms.gateway.link import Link
 
 log = structlog.get_logger()
+
+_UNREADABLE = (Fault.FORMAT, Fault.OCCURRENCE, Fault.TYPE, Fault.PROPERTY)
 
 
 class Turn:
@@ -42,8 +46,7 @@ class Turn:
             self._answer = finished.value
             self._commit(waited)
         except OcppError as error:
-            log.warning("message.refused", **self._facts(), fault=error.fault, error=error.description)
-            self._end(frames.call_error(self._call.id, error, self._ctx.version), waited)
+            self._refuse(error, waited)
         except Exception as error:
             self._own_fault(error, waited)
         else:
@@ -67,15 +70,41 @@ class Turn:
         else:
             self._own_fault(error, commit)
 
+    def _refuse(self, error: OcppError, waited: asyncio.Future | None) -> None:
+        """The station's fault. What it tried to say of a transaction is kept raw: it is told once, then gone (I3)."""
+        log.warning("message.refused", **self._facts(), fault=error.fault, error=error.description)
+        refusal = frames.call_error(self._call.id, error, self._ctx.version)
+        if self._call.action in TRANSACTION_ACTIONS and error.fault in _UNREADABLE:
+            self._keep_raw(refusal, keep_raw(self._call, self._ctx, f"refused: {error.description}"))
+        else:
+            self._end(refusal, waited)
+
+    def _keep_raw(self, answer: bytes, unit: Unit) -> None:
+        def kept(commit: asyncio.Future[None]) -> None:
+            error = commit.exception()
+            if error is None:
+                unit.apply()
+                self._end(answer, commit)
+            else:
+                log.error("message.not_stored", **self._facts(), error=str(error))
+                self._link.close(1013, "try again later")
+                self._end(b"", commit)
+
+        self._ctx.records.commit(unit).add_done_callback(kept)
+
     def _own_fault(self, error: BaseException, waited: asyncio.Future | None) -> None:
         """An error of ours: never the answer to a transaction message, which the station would then discard (G3)."""
-        if isinstance(error, StorageUnavailable):
+        about_money = self._call.action in TRANSACTION_ACTIONS
+        if isinstance(error, StorageUnavailable) or (about_money and isinstance(error, OSError)):
+            # It may go well the next time: the station keeps the message and sends it again.
             log.error("message.not_stored", **self._facts(), error=str(error))
-        else:
-            log.error("message.failed", **self._facts(), exc_info=error)
-        if self._call.action in TRANSACTION_ACTIONS or isinstance(error, StorageUnavailable):
             self._link.close(1013, "try again later")
             self._end(b"", waited)
+            return
+        log.error("message.failed", **self._facts(), exc_info=error)
+        if about_money:
+            unit = keep_raw(self._call, self._ctx, f"failed: {type(error).__name__}")
+            self._keep_raw(received(self._call, self._ctx, unit), unit)
         else:
             refusal = OcppError(Fault.INTERNAL, "The message could not be processed.")
             self._end(frames.call_error(self._call.id, refusal, self._ctx.version), waited)

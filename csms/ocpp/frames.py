@@ -86,7 +86,8 @@ def parse(data: bytes, version: Version) -> Frame:
     if type(frame) in _FRAMES_OF_21 and version is not Version.V21:
         raise _unknown_type(frame.id, version)
     if len(frame.id) > _MAX_TOLERATED_ID:
-        raise _refusal(UNREADABLE_ID, Fault.FORMAT, f"The message id is longer than {MAX_ID} characters.", version)
+        too_long = _refusal(UNREADABLE_ID, Fault.FORMAT, f"The message id is longer than {MAX_ID} characters.", version)
+        raise too_long if type(frame) is Call else BadFrame(too_long.fault, too_long.description, None)
     return frame
 
 
@@ -122,7 +123,7 @@ def _bad_frame(data: bytes, version: Version) -> BadFrame:
     if type(message_type) is not int:
         return _refusal(message_id, Fault.RPC_FRAMEWORK, "The message type must be a number.", version)
     if message_type in _NEVER_ANSWERED and (message_type < 5 or version is Version.V21):
-        return BadFrame(Fault.RPC_FRAMEWORK, f"Malformed message of type {message_type}.", None)
+        return _bad_answer(message_type, message_id, version)
     if message_type != 2:
         return _unknown_type(message_id, version)
     if message_id == UNREADABLE_ID:
@@ -130,6 +131,13 @@ def _bad_frame(data: bytes, version: Version) -> BadFrame:
     if not isinstance(_read(parts, 2), str):
         return _refusal(message_id, Fault.FORMAT, "The action must be a text.", version)
     return _refusal(message_id, Fault.FORMAT, "A call is [2, id, action, payload].", version)
+
+
+def _bad_answer(message_type: int, message_id: str, version: Version) -> BadFrame:
+    """Nothing answers an answer, but that 2.1 tells of a result that cannot be understood (2.1 Part 4, 4.2.4)."""
+    error = OcppError(Fault.RPC_FRAMEWORK, f"Malformed message of type {message_type}.")
+    told = message_type == 3 and version is Version.V21 and message_id != UNREADABLE_ID
+    return BadFrame(error.fault, error.description, call_result_error(message_id, error) if told else None)
 
 
 def _read(parts: list[msgspec.Raw], index: int) -> Any:

@@ -11,15 +11,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from csms.ocpp import frames
-from csms.ocpp.catalogue import Version
-from csms.ocpp.errors import OcppError, fault_from
+from csms.ocpp.catalogue import Version, actions
+from csms.ocpp.errors import Fault, OcppError, fault_from
 from csms.ocpp.frames import BadFrame, Call, CallError, CallResult, CallResultError, Send
 
 MAX_QUEUED = 100
 
 
 class Pending:
-    """A call of ours. `settled` gets `Answered`, `Refused`, `Expired`, `Dropped` or `Garbled`, exactly once."""
+    """A call of ours. `settled` gets `Answered`, `Refused`, `Expired` or `Dropped`, exactly once."""
 
     __slots__ = ("action", "deadline", "id", "payload", "settled", "timeout")
 
@@ -67,10 +67,11 @@ Outcome = Answered | Refused | Expired | Dropped
 
 @dataclass(frozen=True, slots=True)
 class Malformed:
-    """Bytes that are no frame; `answer` is what to send back, if anything."""
+    """Bytes that are no frame, or (2.1) no result; `answer` is what to send back, if anything, `following` what then."""
 
-    error: BadFrame
+    error: OcppError
     answer: bytes | None
+    following: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,13 +142,15 @@ class Peer:
         for pending in queue or ():
             pending.settled(Dropped(pending.id, sent=False))
 
-    def _settle(self, frame: CallResult | CallError, now: float) -> Ignored | bytes | None:
+    def _settle(self, frame: CallResult | CallError, now: float) -> Ignored | Malformed | bytes | None:
         pending = self.waiting
         if pending is None or frame.id != pending.id:
             return Ignored(f"answer to {frame.id}, which nobody waits for")
         self.waiting = None
         if type(frame) is CallResult:
             pending.settled(Answered(bytes(frame.payload)))
+            if self.version is Version.V21 and (error := _violation(pending.action, frame)) is not None:
+                return Malformed(error, frames.call_result_error(frame.id, error), self._next(now))
         else:
             error = OcppError(fault_from(frame.code), frame.description or "")
             pending.settled(Refused(error, frame.code))
@@ -163,3 +166,15 @@ class Peer:
         self.waiting = pending
         pending.deadline = now + pending.timeout
         return frames.call(pending.id, pending.action, pending.payload)
+
+
+def _violation(action_name: str, frame: CallResult) -> OcppError | None:
+    """Why a result cannot be understood: 2.1 wants to be told."""
+    action = actions(Version.V21).get(action_name)
+    if action is None or action.response is None:
+        return None
+    try:
+        action.decode_response(frame.payload)
+    except (ValueError, RecursionError) as error:
+        return OcppError(Fault.FORMAT, f"The result of {action_name} cannot be understood: {error}")
+    return None

@@ -1,8 +1,8 @@
 """WebSocket messages after the handshake, without I/O: a short path for what stations send all day.
 
-An unfragmented, uncompressed text frame and a pong are read here. Everything else (fragments, pings, close frames,
-permessage-deflate, protocol violations) goes through the sans-I/O core of `websockets`, made when it is needed and let
-go when it is idle, so that a connection costs a few hundred bytes (RFC 6455, RFC 7692).
+Uncompressed text, pings and pongs are read here, as is text in fragments: what floods are made of must be cheap.
+Everything else (close frames, permessage-deflate, protocol violations) goes through the sans-I/O core of `websockets`,
+made when it is needed and let go when it is idle, so that a connection costs a few hundred bytes (RFC 6455, RFC 7692).
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ except ImportError:  # A platform without the C extension.
     from websockets.utils import apply_mask
 
 TEXT, PING, PONG, CLOSE = 0x81, 0x89, 0x8A, 0x88  # First byte of a final, uncompressed frame.
-MAX_FRAGMENTS = 10_000
+BEGIN, MORE, END = 0x01, 0x00, 0x80  # First bytes of text in fragments.
+MAX_FRAGMENTS = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,20 @@ class Closed:
 
     code: int
     reason: str
+
+
+class _Fragments:
+    """The beginning of a message that comes in fragments."""
+
+    __slots__ = ("parts", "size")
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+        self.size = 0
+
+    def add(self, part: bytes) -> None:
+        self.parts.append(part)
+        self.size += len(part)
 
 
 class WebSocket:
@@ -43,8 +58,8 @@ class WebSocket:
         self._max_size = max_size
         self._rest: bytes | bytearray = b""  # The beginning of a frame …
         self._wanted = 0  # … of which so many bytes must be there to go on.
-        self._core: Protocol | None = None
-        self._parts: list[bytes] | None = None
+        self._core: Protocol | object | None = None  # None: nothing unusual is under way.
+        self._parts: _Fragments | None = None
         self.closed: Closed | None = None
 
     def receive(self, data: bytes) -> tuple[list[bytes], bytes]:
@@ -52,11 +67,12 @@ class WebSocket:
 
         When `closed` is set afterwards, send the bytes and close the socket.
         """
-        if self._rest:
-            self._rest += data
-            if len(self._rest) < self._wanted:  # Joined once, however small the pieces a frame comes in.
+        rest = self._rest
+        if rest:
+            rest += data
+            if len(rest) < self._wanted:  # Joined once, however small the pieces a frame comes in.
                 return [], b""
-            data, self._rest = bytes(self._rest), b""
+            data, self._rest = bytes(rest), b""
         messages: list[bytes] = []
         out = b""
         position, end, stop = 0, len(data), 0
@@ -84,13 +100,16 @@ class WebSocket:
                     out += self._fail(1007, "invalid UTF-8")
                 position = stop
                 continue
-            elif first == PONG and size < 126:
+            elif first in _CHEAP and (answer := self._cheap(first, data, start, body, stop, messages)) is not None:
+                out += answer
                 position = stop
                 continue
             out += self._through_core(data[position:stop], messages)
             position = stop
         if position < end and self.closed is None:
-            self._rest = bytearray(data[position:])
+            if position or not isinstance(rest, bytearray):  # Else it is the same beginning still, only longer.
+                rest = bytearray(data[position:])
+            self._rest = rest
             self._wanted = max(stop - position, 2)
         return messages, out
 
@@ -128,13 +147,50 @@ class WebSocket:
         self._rest = b""
         return self.frame(Close(code, reason).serialize(), CLOSE)
 
+    def _cheap(self, first: int, data: bytes, start: int, body: int, stop: int, messages: list[bytes]) -> bytes | None:
+        """A ping, a pong or a fragment of uncompressed text: what to answer; None where it is for the core to judge."""
+        if first in (PING, PONG) and stop - body > 125:
+            return None
+        if first == PONG:
+            return b""
+        if first not in (_BETWEEN if self._core is None else _AMID if self._core is _COLLECTING else ()):
+            return None
+        payload = data[body:stop]
+        if body > start:
+            payload = apply_mask(payload, data[start:body])
+        return self.frame(payload, PONG) if first == PING else self._fragment(first, payload, messages)
+
+    def _fragment(self, first: int, payload: bytes, messages: list[bytes]) -> bytes:
+        if first == BEGIN:
+            self._core, self._parts = _COLLECTING, _Fragments()
+        fragments = self._parts
+        fragments.add(payload)
+        if fragments.size > self._max_size or len(fragments.parts) > MAX_FRAGMENTS:
+            return self._fail(1009, "too large or in too many fragments")
+        if first != END:
+            return b""
+        self._core = self._parts = None
+        message = b"".join(fragments.parts)
+        if not _is_utf8(message):
+            return self._fail(1007, "invalid UTF-8")
+        messages.append(message)
+        return b""
+
+    def _new_core(self) -> Protocol:
+        core = Protocol(CLIENT if self._client else SERVER, max_size=self._max_size)
+        if self._deflate:
+            core.extensions = [PerMessageDeflate(True, True, 15, 15)]
+        if self._core is _COLLECTING:  # What follows comes amid fragments: for the core, too.
+            core.receive_data(Frame(Opcode.TEXT, b"", fin=False).serialize(mask=not self._client))
+            core.events_received()
+        self._core = core
+        return core
+
     def _through_core(self, data: bytes, messages: list[bytes]) -> bytes:
         """Rare, correct, not fast: whole frames (or a refusable header) go to the core of `websockets`."""
         core = self._core
-        if core is None:
-            self._core = core = Protocol(CLIENT if self._client else SERVER, max_size=self._max_size)
-            if self._deflate:
-                core.extensions = [PerMessageDeflate(True, True, 15, 15)]
+        if core is None or core is _COLLECTING:
+            core = self._new_core()
         core.receive_data(data)
         for event in core.events_received():
             if event.opcode in DATA_OPCODES and not self._collect(event, messages):
@@ -150,12 +206,12 @@ class WebSocket:
     def _collect(self, event: Frame, messages: list[bytes]) -> bool:
         """Put fragments together; False for what ends the conversation."""
         if self._parts is None:
-            self._parts = []
-        self._parts.append(bytes(event.data))
-        if event.opcode is Opcode.BINARY or len(self._parts) > MAX_FRAGMENTS:
+            self._parts = _Fragments()
+        self._parts.add(bytes(event.data))
+        if event.opcode is Opcode.BINARY or len(self._parts.parts) > MAX_FRAGMENTS:
             return False
         if event.fin:
-            message = b"".join(self._parts)
+            message = b"".join(self._parts.parts)
             self._parts = None
             messages.append(message)
             return _is_utf8(message) or not messages.pop()
@@ -167,6 +223,11 @@ class WebSocket:
         if self._parts is None:
             return 1007, "invalid UTF-8"
         return 1009, "too many fragments"
+
+
+_CHEAP = frozenset((PING, PONG, BEGIN, MORE, END))
+_BETWEEN, _AMID = (PING, BEGIN), (PING, MORE, END)  # What may come between messages, and amid fragments.
+_COLLECTING = object()  # Instead of a core, while text comes in fragments.
 
 
 def _is_utf8(payload: bytes) -> bool:

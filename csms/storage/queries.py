@@ -65,6 +65,14 @@ class Queries:
         )
         return await self._one(query)
 
+    async def station_numbers(self, operator: str, identities: Sequence[str]) -> dict[str, int]:
+        query = (
+            sa.select(stations.c.identity, stations.c.id)
+            .join_from(stations, operators)
+            .where(operators.c.name == operator, stations.c.identity.in_(identities))
+        )
+        return {row["identity"]: row["id"] for row in await self._all(query)}
+
     async def connectors(self, station_number: int) -> Sequence[Row]:
         query = (
             sa.select(connectors)

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from csms.domain.ports import CLAIM_GRACE, Use
+from csms.domain.ports import CLAIM_GRACE, StorageUnavailable, Use
 from csms.domain.sessions import Session
 from csms.domain.stations import Connector, Station
 from csms.domain.tokens import Token, folded
@@ -155,8 +155,11 @@ class Records:
         return found
 
     async def _rows(self, query: sa.Executable, **values: Any) -> list[Any]:
-        async with self._database.reader.connect() as connection:
-            return list((await connection.execute(query, values)).all())
+        try:
+            async with self._database.reader.connect() as connection:
+                return list((await connection.execute(query, values)).all())
+        except (sa.exc.OperationalError, sa.exc.TimeoutError, OSError) as error:
+            raise StorageUnavailable(str(error)) from error
 
 
 async def open_records(database: Database, now: datetime) -> Records:

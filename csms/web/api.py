@@ -7,7 +7,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from csms.web import problems, sessions, stations, tokens
-from csms.web.access import require_admin
+from csms.web.access import Bounded, require_admin
 from csms.web.models import Totals
 from csms.web.services import Services
 
@@ -20,13 +20,16 @@ def build_api(services: Services, version: str) -> FastAPI:
         description="Central system for charging stations. Errors are RFC 9457 problem details.",
     )  # fmt: skip
     app.state.services = services
+    app.add_middleware(Bounded)
     problems.install(app)
-    resources = APIRouter(prefix=PREFIX, dependencies=[Depends(require_admin)])
+    errors = problems.described(401, 422, 503)
+    resources = APIRouter(prefix=PREFIX, dependencies=[Depends(require_admin)], responses=errors)
     for resource in (stations, tokens, sessions):
         resources.include_router(resource.router)
 
     @resources.get("/totals", tags=["system"])
     async def totals() -> Totals:
+        """How much there is of everything."""
         return Totals(**await services.queries.totals())
 
     app.include_router(resources)
@@ -48,4 +51,5 @@ def _add_probes(app: FastAPI, services: Services) -> None:
 
     @app.get("/metrics", tags=["system"])
     async def metrics() -> Response:
+        """What the server counts, for Prometheus."""
         return Response(services.metrics(), media_type=CONTENT_TYPE_LATEST)

@@ -2,12 +2,37 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any, Generic, Literal, TypeVar
+from datetime import UTC, datetime
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from csms.domain.stations import is_identity
 
 T = TypeVar("T")
+MAX_INT31 = 0x7FFFFFFF
+
+
+def usable_name(name: str) -> str:
+    """The name of a station or an operator that a charger can connect with; else ValueError."""
+    if not is_identity(name) or name in (".", "..") or UNREADABLE in name:
+        raise ValueError("A name has 1 to 48 printable characters, without colon and slash.")
+    return name
+
+
+def in_utc(moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        raise ValueError("add the time zone, for example 2027-01-01T00:00:00Z")
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("there is no such time in UTC") from None
+
+
+UNREADABLE = "\N{REPLACEMENT CHARACTER}"  # Stands in a path for what was not UTF-8.
+Name = Annotated[str, AfterValidator(usable_name)]
+Moment = Annotated[datetime, AfterValidator(in_utc)]
+Password = Annotated[str, Field(min_length=8, max_length=64)]
 
 
 class Shape(BaseModel):
@@ -61,10 +86,8 @@ class StationDetail(StationView):
 
 
 class StationChange(Request):
-    password: str | None = Field(
+    password: Password | None = Field(
         None,
-        min_length=8,
-        max_length=64,
         description="Left out, a new station gets a generated one, shown once; null: no credentials are asked for.",
     )
     admission: Literal["accepted", "pending", "rejected"] | None = None
@@ -81,7 +104,7 @@ class TokenChange(Request):
     type: str | None = Field(None, max_length=20)
     status: Literal["accepted", "blocked", "expired", "invalid"] = "accepted"
     group: str | None = Field(None, max_length=255)
-    expires_at: datetime | None = None
+    expires_at: Moment | None = None
 
 
 class TokenView(Shape):
@@ -132,7 +155,7 @@ class ReadingView(Shape):
 class SessionStart(Request):
     station_id: str
     token: str
-    evse_id: int | None = Field(None, ge=1, description="Left out, the station chooses.")
+    evse_id: int | None = Field(None, ge=1, le=MAX_INT31, description="Left out, the station chooses.")
     operator: str | None = None
 
 

@@ -2,15 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Any
 
+import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from csms.domain.ports import StorageUnavailable
 from csms.storage.queries import BadCursor
+
+log = structlog.get_logger()
+
+MEDIA_TYPE = "application/problem+json"
+
+# What to do about the errors that the framework finds by itself and words too briefly.
+_REMEDIES = {
+    404: "There is nothing at {path}; /api/openapi.json tells what there is.",
+    405: "{method} cannot be done to {path}; /api/openapi.json tells what can.",
+}
+
+
+class ProblemView(BaseModel):
+    """Problem details (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+
+
+def described(*statuses: int) -> dict[int | str, Any]:
+    """How these errors stand in the API's description."""
+    content = {MEDIA_TYPE: {"schema": ProblemView.model_json_schema()}}
+    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
 
 
 class Problem(Exception):
@@ -32,7 +61,9 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> JSONResponse:
-        return _answer(error.status_code, str(error.detail))
+        remedy = _REMEDIES.get(error.status_code, str(error.detail))
+        detail = remedy.format(method=request.method, path=request.url.path)
+        return _answer(error.status_code, detail, headers=error.headers)
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
@@ -49,8 +80,14 @@ def install(app: FastAPI) -> None:
     async def _storage(request: Request, error: StorageUnavailable) -> JSONResponse:
         return _answer(503, f"Nothing can be stored at the moment ({error}); nothing was changed. Try again later.")
 
+    @app.exception_handler(Exception)
+    async def _surprise(request: Request, error: Exception) -> JSONResponse:
+        log.error("request.failed", method=request.method, path=request.url.path, exc_info=error)
+        return _answer(500, "This failed by a mistake of the server; its log tells more.")
 
-def _answer(status: int, detail: str, **extra: object) -> JSONResponse:
+
+def _answer(status: int, detail: str, headers: Mapping[str, str] | None = None, **extra: object) -> JSONResponse:
     body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail, **extra}
-    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
-    return JSONResponse(body, status, headers, media_type="application/problem+json")
+    if status == 401:
+        headers = {"WWW-Authenticate": "Bearer"}
+    return JSONResponse(body, status, headers, media_type=MEDIA_TYPE)

@@ -12,10 +12,11 @@ from csms.blocks import remote_control
 from csms.cluster.desk import Target
 from csms.domain.commands import Command
 from csms.domain.tokens import Token, decide
-from csms.ocpp.catalogue import Version
+from csms.ocpp import schemas
+from csms.ocpp.catalogue import Version, action_of
 from csms.storage import admin
 from csms.storage.queries import Row
-from csms.web.models import CommandView, Page, ReadingView, SessionStart, SessionView
+from csms.web.models import MAX_INT31, CommandView, Page, ReadingView, SessionStart, SessionView
 from csms.web.problems import Problem
 from csms.web.services import Services, services_of
 from csms.web.stations import find_station
@@ -25,7 +26,6 @@ ServicesOf = Annotated[Services, Depends(services_of)]
 Wait = Annotated[float, Query(gt=0, le=300, description="Seconds to wait for the station's answer.")]
 
 _OFFLINE: dict[int | str, Any] = {409: {"model": CommandView, "description": "The station is not connected."}}
-MAX_INT31 = 0x7FFFFFFF
 
 
 @router.get("/sessions")
@@ -48,6 +48,7 @@ async def list_sessions(
 
 @router.get("/sessions/{id}")
 async def show_session(id: int, services: ServicesOf) -> SessionView:
+    """One session."""
     return _view(await _find(services, id))
 
 
@@ -55,6 +56,7 @@ async def show_session(id: int, services: ServicesOf) -> SessionView:
 async def show_samples(
     id: int, services: ServicesOf, limit: Annotated[int, Query(ge=1, le=10_000)] = 1000
 ) -> Page[ReadingView]:
+    """Its meter readings in the order of their time."""
     await _find(services, id)
     return Page(items=[ReadingView(**row) for row in await services.queries.samples(id, limit)], next=None)
 
@@ -67,12 +69,12 @@ async def start_session(start: SessionStart, services: ServicesOf, wait: Wait = 
     _check_registration(station)
 
     def build(version: Version) -> msgspec.Struct:
-        if version is Version.V16 and len(token.value) > 20:
-            raise Problem(422, "OCPP 1.6 tokens have at most 20 characters.")
-        return remote_control.start_request(
+        request = remote_control.start_request(
             version, token=token.value, token_type=token.type, evse_id=start.evse_id,
             remote_start_id=services.next_id() & MAX_INT31,
         )  # fmt: skip
+        _check_sayable(request, version)
+        return request
 
     return _answer(await services.desk.ask(target_of(station), build, timeout=wait))
 
@@ -96,7 +98,8 @@ async def stop_session(id: int, services: ServicesOf, wait: Wait = 30.0) -> JSON
 
 @router.get("/commands/{id}", tags=["commands"])
 async def show_command(id: int, services: ServicesOf) -> CommandView:
-    command = await services.commands.find(id)
+    """What was asked of a station, and how that ended."""
+    command = await services.commands.find(id) if abs(id) < 1 << 63 else None
     if command is None:
         raise Problem(404, f"There is no command {id}.")
     return command_view(command)
@@ -135,6 +138,13 @@ def _check_registration(station: Row) -> None:
     if station["registration"] in ("pending", "rejected"):
         # 1.6 4.2, 2.x B02.FR.05: no remote start or stop before the boot is accepted.
         raise Problem(409, f"Station {station['id']!r} is {station['registration']}: its boot was not accepted yet.")
+
+
+def _check_sayable(request: msgspec.Struct, version: Version) -> None:
+    """What a token is and how long it may be differs from version to version."""
+    wrong = schemas.violation(action_of(type(request)), msgspec.to_builtins(request))
+    if wrong is not None:
+        raise Problem(422, f"The station speaks OCPP {version} and would not understand {wrong.description}.")
 
 
 async def _find(services: Services, session_id: int) -> Row:

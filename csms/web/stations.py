@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from csms.domain.credentials import new_password
-from csms.domain.stations import is_identity
 from csms.storage import admin
 from csms.storage.queries import Row
-from csms.web.models import ConnectorView, ImportReport, Page, StationChange, StationDetail, StationView
+from csms.web.models import (
+    ConnectorView,
+    ImportReport,
+    Name,
+    Page,
+    StationChange,
+    StationDetail,
+    StationView,
+    usable_name,
+)
 from csms.web.problems import Problem
 from csms.web.services import Services, services_of
 
 router = APIRouter(tags=["stations"])
-Operator = Annotated[str, Query(description="The operator the station belongs to.")]
+Operator = Annotated[Name, Query(description="The operator the station belongs to.")]
 ServicesOf = Annotated[Services, Depends(services_of)]
 
 MOST_IMPORTED = 5_000
+
+
+_Password = Annotated[str, msgspec.Meta(min_length=8, max_length=64)]
 
 
 class Imported(msgspec.Struct, forbid_unknown_fields=True):
@@ -27,8 +38,8 @@ class Imported(msgspec.Struct, forbid_unknown_fields=True):
 
     id: str
     version: str | None = None  # Informative: the version is agreed on at each connection.
-    password: str | msgspec.UnsetType | None = msgspec.UNSET
-    admission: str = "accepted"
+    password: _Password | msgspec.UnsetType | None = msgspec.UNSET
+    admission: Literal["accepted", "pending", "rejected"] = "accepted"
     strict: bool = False
 
 
@@ -43,12 +54,14 @@ async def list_stations(
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     cursor: str | None = None,
 ) -> Page[StationView]:
+    """In the order in which they were added."""
     rows, next_cursor = await services.queries.stations(operator=operator, online=online, limit=limit, cursor=cursor)
     return Page(items=[StationView(**_view(row)) for row in rows], next=next_cursor)
 
 
 @router.get("/stations/{id}")
 async def show_station(id: str, services: ServicesOf, operator: Operator = admin.DEFAULT_OPERATOR) -> StationDetail:
+    """One station and its connectors."""
     return await _detail(services, await find_station(services, operator, id))
 
 
@@ -61,7 +74,10 @@ async def put_station(
     operator: Operator = admin.DEFAULT_OPERATOR,
 ) -> StationDetail:
     """Create a station or change it. A new one gets a generated password unless one is given (or null: none)."""
-    _check_identity(id)
+    try:
+        usable_name(id)
+    except ValueError as error:
+        raise Problem(422, str(error)) from None
     existing = await services.queries.station(operator, id)
     columns = change.model_dump(exclude_unset=True, exclude={"password"}, exclude_none=True)
     password = change.password
@@ -85,7 +101,10 @@ async def put_station(
 async def import_stations(
     request: Request, services: ServicesOf, operator: Operator = admin.DEFAULT_OPERATOR
 ) -> ImportReport:
-    """Create or change many stations: one JSON object a line, all of them or none."""
+    """Create or change many stations: one JSON object a line, all of them or none.
+
+    `{"id": "CP-1"}` gets a generated password, `{"id": "CP-2", "password": null}` none.
+    """
     lines = (await request.body()).splitlines()
     if len(lines) > MOST_IMPORTED:
         raise Problem(413, f"Send at most {MOST_IMPORTED} lines in one request.")
@@ -96,6 +115,9 @@ async def import_stations(
             rows.append(_imported(services, operator, number, line, generated))
     operator_id = await services.write(admin.ensure_operator(operator))
     created = await services.write(admin.put_stations(operator_id, rows, services.clock()))
+    numbers = await services.queries.station_numbers(operator, [identity for identity, _ in rows])
+    for identity, columns in rows:
+        services.station_changed(numbers[identity], columns)
     return ImportReport(created=created, updated=len(rows) - created, passwords=generated)
 
 
@@ -111,20 +133,14 @@ def _imported(
 ) -> tuple[str, dict[str, Any]]:
     try:
         sent = _line.decode(line)
-    except msgspec.DecodeError as error:
-        raise Problem(422, f"Line {number}: {error}. Nothing was imported.") from None
-    if not is_identity(sent.id) or sent.admission not in ("accepted", "pending", "rejected"):
-        raise Problem(422, f"Line {number}: {sent.id!r} or its admission is not valid. Nothing was imported.")
+        usable_name(sent.id)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise Problem(422, f"Line {number}: {str(error).rstrip('.')}. Nothing was imported.") from None
     password = sent.password
     if password is msgspec.UNSET:
         password = generated[sent.id] = new_password()
     hashed = None if password is None else services.vault.station_hash(operator, sent.id, password.encode())
     return sent.id, {"password_hash": hashed, "admission": sent.admission, "strict": sent.strict}
-
-
-def _check_identity(identity: str) -> None:
-    if not is_identity(identity):
-        raise Problem(422, "A station's identity has 1 to 48 printable characters, without colon and slash.")
 
 
 def _view(row: Row) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Query, Response
 from csms.domain.tokens import Token, decide
 from csms.storage import admin
 from csms.storage.queries import Row
-from csms.web.models import Page, TokenChange, TokenView
+from csms.web.models import UNREADABLE, Name, Page, TokenChange, TokenView
 from csms.web.problems import Problem
 from csms.web.services import Services, services_of
 
@@ -20,28 +20,28 @@ ServicesOf = Annotated[Services, Depends(services_of)]
 @router.get("/tokens")
 async def list_tokens(
     services: ServicesOf,
-    operator: str = admin.DEFAULT_OPERATOR,
+    operator: Name = admin.DEFAULT_OPERATOR,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     cursor: str | None = None,
 ) -> Page[TokenView]:
+    """By value."""
     rows, next_cursor = await services.queries.tokens(operator, limit, cursor)
     return Page(items=[_view(services, row) for row in rows], next=next_cursor)
 
 
 @router.get("/tokens/{value}")
-async def show_token(value: str, services: ServicesOf, operator: str = admin.DEFAULT_OPERATOR) -> TokenView:
+async def show_token(value: str, services: ServicesOf, operator: Name = admin.DEFAULT_OPERATOR) -> TokenView:
+    """One token, and what a station asking now is told."""
     return _view(services, await _find(services, operator, value))
 
 
 @router.put("/tokens/{value}", responses={201: {"model": TokenView}})
 async def put_token(
-    value: str, change: TokenChange, services: ServicesOf, response: Response, operator: str = admin.DEFAULT_OPERATOR
+    value: str, change: TokenChange, services: ServicesOf, response: Response, operator: Name = admin.DEFAULT_OPERATOR
 ) -> TokenView:
     """Create a token or replace its fields. Values are compared without case."""
-    if not value.strip() or len(value) > 255 or not value.isprintable():
+    if not value.strip() or len(value) > 255 or not value.isprintable() or UNREADABLE in value:
         raise Problem(422, "A token has 1 to 255 printable characters.")
-    if change.expires_at is not None and change.expires_at.tzinfo is None:
-        raise Problem(422, "expires_at: add the time zone, for example 2027-01-01T00:00:00Z.")
     operator_id = await services.write(admin.ensure_operator(operator))
     created = await services.write(admin.put_token(operator_id, value, change.model_dump(), services.clock()))
     services.token_changed(operator_id, value)
@@ -50,7 +50,8 @@ async def put_token(
 
 
 @router.delete("/tokens/{value}", status_code=204)
-async def delete_token(value: str, services: ServicesOf, operator: str = admin.DEFAULT_OPERATOR) -> None:
+async def delete_token(value: str, services: ServicesOf, operator: Name = admin.DEFAULT_OPERATOR) -> None:
+    """Nobody charges with it any more; its sessions stay."""
     row = await _find(services, operator, value)
     await services.write(admin.delete_token(row["operator_id"], value))
     services.token_changed(row["operator_id"], value)
@@ -59,7 +60,7 @@ async def delete_token(value: str, services: ServicesOf, operator: str = admin.D
 async def _find(services: Services, operator: str, value: str) -> Row:
     row = await services.queries.token(operator, value)
     if row is None:
-        raise Problem(404, f"Operator {operator!r} has no token {value!r}.")
+        raise Problem(404, f"Operator {operator!r} has no token {value!r}. Add it with PUT.")
     return row
 
 

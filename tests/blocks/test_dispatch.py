@@ -27,12 +27,16 @@ async def refusal(station: Conversation, action: str, payload: dict | None = Non
     [
         ("Fly", Fault.NOT_IMPLEMENTED),
         ("Reset", Fault.NOT_IMPLEMENTED),
-        ("SignCertificate", Fault.NOT_SUPPORTED),
         ("StartTransaction", Fault.OCCURRENCE),
     ],
 )
 async def test_what_cannot_be_answered_is_refused_with_the_right_code(v16, action, fault):
     assert await refusal(v16, action) is fault
+
+
+async def test_known_action_without_a_handler_is_not_supported(v16, monkeypatch):
+    monkeypatch.delitem(dispatch._HANDLERS, messages_16.SignCertificate)
+    assert await refusal(v16, "SignCertificate", {"csr": ""}) is Fault.NOT_SUPPORTED
 
 
 async def test_action_of_another_version_is_not_implemented(v16, v201):
@@ -98,7 +102,7 @@ def test_one_handler_may_answer_several_types(monkeypatch):
 
 def test_catalogue_says_what_is_answered():
     assert is_answered(actions(Version.V16)["StartTransaction"])
-    assert not is_answered(actions(Version.V16)["SignCertificate"])
+    assert not is_answered(actions(Version.V16)["Reset"])
 
 
 def test_transaction_actions_exist_and_are_answered():

@@ -48,7 +48,7 @@ POWER, SOC = {"measurand": "Power.Active.Import"}, {"measurand": "SoC"}
         ([sample("7", **POWER)], (None, 7.0, None)),
         ([sample("55", unit="Percent", **SOC), sample("3")], (3.0, None, 55.0)),
         ([sample("3", location="Outlet"), sample("4", location="Inlet")], (3.0, None, None)),
-        ([sample("4", location="Inlet")], (None, None, None)),
+        ([sample("4", location="Inlet")], (4.0, None, None)),
         ([sample("9", measurand="Current.Import", unit="A")], (None, None, None)),
         ([sample("9", measurand="Energy.Active.Export.Register")], (None, None, None)),
     ],

@@ -9,7 +9,7 @@ import pytest
 from csms.domain.events import StationConnected
 from csms.domain.sessions import Session, closed
 from csms.domain.stations import Boot, Connector, Station
-from csms.domain.unit import Metered, Unit, Unmatched
+from csms.domain.unit import Metered, Noted, Reported, Unit, Unmatched
 
 NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 RUNNING = Session(id=9, transaction_id="T", start_key="T", version="2.0.1", started_at=NOON, received_at=NOON)
@@ -33,6 +33,8 @@ def test_new_unit_is_empty(unit):
         ("changed", RUNNING),
         ("metered", Metered(None, 1, 1, [])),
         ("unmatched", Unmatched("StopTransaction", b"{}", "unknown")),
+        ("reported", Reported("variable", "Meter/Power", b"{}")),
+        ("noted", Noted(NOON, "security", 3, "TamperDetectionActivated", None, b"{}")),
     ],
 )
 def test_unit_with_anything_to_keep_is_not_empty(unit, part, content):

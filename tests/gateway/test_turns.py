@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
 from structlog.testing import capture_logs
@@ -125,7 +126,34 @@ async def test_commit_that_fails_for_one_station_fails_no_other(quick: Server):
     quick.records.fault = lambda unit: ValueError("bad row") if unit.opened and unit.station.id == 1 else None
     await bad.send("StartTransaction", START)
     assert (await good.call("StartTransaction", START))["transactionId"] == 1
-    assert await bad.closed() == 1013
+    refused = (await bad.receive())[2]
+    assert (refused["idTagInfo"]["status"], refused["transactionId"]) == ("Invalid", 1), "an id all the same (1.6 4.8)"
+
+
+@pytest.mark.parametrize(
+    ("action", "payload"),
+    [("StopTransaction", {"transactionId": 1, "meterStop": 1, "timestamp": "2026-05-04T12:00:00Z"}),
+     ("MeterValues", {"connectorId": 1, "meterValue": [{"timestamp": "2026-05-04T12:00:00Z", "sampledValue": [{"value": "1"}]}]})],
+)  # fmt: skip
+async def test_G4_transaction_message_that_cannot_be_applied_is_kept_raw_and_does_not_block_the_queue(
+    server: Server, monkeypatch, action, payload
+):
+    async def broken(request: object, ctx: object) -> None:
+        raise ValueError("bug")
+
+    monkeypatch.setitem(dispatch._HANDLERS, getattr(v16, action), broken)
+    client = await server.connect()
+    assert await client.call(action, payload) == {}
+    ((kept_action, reason, kept),) = await server.rows("SELECT action, reason, payload FROM unmatched")
+    assert (kept_action, reason, json.loads(kept)) == (action, "failed: ValueError", payload)
+
+
+async def test_I3_transaction_message_that_cannot_be_understood_is_refused_and_kept_raw(server: Server):
+    client = await server.connect()
+    refusal = await client.call("StopTransaction", {"meterStop": 7})
+    assert refusal[2] == "OccurenceConstraintViolation"
+    ((reason, kept),) = await server.rows("SELECT reason, payload FROM unmatched")
+    assert reason.startswith("refused: ") and json.loads(kept) == {"meterStop": 7}
 
 
 async def test_own_fault_in_another_message_is_an_internal_error(quick: Server):
@@ -170,7 +198,7 @@ async def test_nothing_after_a_message_that_was_given_back_takes_effect(quick: S
     """G6: the station will send both again, in order."""
 
     async def broken(request: v16.StartTransaction, ctx: object) -> None:
-        raise ValueError("bug")
+        raise OSError("disk gone")
 
     monkeypatch.setitem(dispatch._HANDLERS, v16.StartTransaction, broken)
     raw = await Raw.open(quick)

@@ -271,3 +271,26 @@ def test_a_result_error_of_21_is_told_and_settles_nothing():
     assert isinstance(heard, Ignored)
     assert "FormatViolation" in heard.reason
     assert side.outcomes == {}
+
+
+def test_a_result_that_21_cannot_read_is_told_and_the_next_call_follows():
+    side = Side(V21)
+    outcomes: dict[str, Outcome] = {}
+    for number in "12":
+        pending = Pending(number, "ClearCache", b"{}", 30.0, lambda outcome, number=number: outcomes.update({number: outcome}))
+        side.send(side.peer.call(pending, 0.0))
+
+    heard = side.hear(b'[3,"1",{"status":7}]')
+    assert isinstance(heard, Malformed)
+    assert heard.answer.startswith(b'[5,"1","FormatViolation"')
+    assert frames.parse(heard.following, V21).id == "2"
+    assert outcomes == {"1": Answered(b'{"status":7}')}, "who asked judges the payload himself"
+    assert side.hear(b'[3,"2",{"status":"Accepted"}]') is None
+
+
+@pytest.mark.parametrize("version", [V16, V201])
+def test_a_result_that_cannot_be_read_is_told_in_21_only(version):
+    side = Side(version)
+    side.call("1")
+
+    assert side.hear(b'[3,"1",{"status":7}]') is None

@@ -10,7 +10,7 @@ import pytest
 from csms.domain.events import StationConnected, StationDisconnected
 from csms.domain.sessions import BEGIN, END, Mark, Reading, Sample, closed
 from csms.domain.stations import Boot, Station
-from csms.domain.unit import Metered, Unit, Unmatched
+from csms.domain.unit import Metered, Noted, Reported, Unit, Unmatched
 from csms.storage import rows as module
 from csms.storage.rows import ORDER, mark_from, rows_of, session_from
 from csms.storage.tables import from_us
@@ -100,6 +100,20 @@ def test_session_is_read_back_from_its_row(station):
     (row,) = written(unit_of(station, whole))["INSERT_SESSION"]
     times = {name: from_us(row[name]) for name in ("started_at", "received_at")}
     assert session_from(SimpleNamespace(**row | times)) == whole
+
+
+def test_what_a_station_reports_has_its_rows(station):
+    said = [Reported("variable", "Meter/Power", b'{"a":1}'), Reported("charging_limit", "0/EMS", b"null")]
+    note = Noted(after(-1), "security", 3, "TamperDetectionActivated", "lid", b"{}")
+    found = written(unit_of(station, reported=said, noted=[note]))
+    assert [(row["kind"], row["key"], row["data"]) for row in found["UPSERT_REPORTED"]] == [
+        ("variable", "Meter/Power", '{"a":1}'), ("charging_limit", "0/EMS", "null"),
+    ]  # fmt: skip
+    (row,) = found["INSERT_NOTED"]
+    assert (row["station_id"], row["kind"], row["severity"], row["code"], row["text"]) == (
+        1, "security", 3, "TamperDetectionActivated", "lid",
+    )  # fmt: skip
+    assert row["received_at"] - row["at"] == 60_000_000
 
 
 def test_mark_that_is_none_stays_none():

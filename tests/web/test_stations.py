@@ -135,10 +135,10 @@ async def test_import_shows_generated_passwords_once(system: System, api) -> Non
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("{", ()), ("[]", ()), ("{}", ("id",)), ('{"id":"a:b"}', ("a:b",)), ('{"id":""}', ()), ('{"id":1}', ()),
+        ("{", ()), ("[]", ()), ("{}", ("id",)), ('{"id":"a:b"}', ("48 printable",)), ('{"id":""}', ()), ('{"id":1}', ()),
         ('{"id":"A","colour":"red"}', ("colour",)), ('{"id":"A","admission":"maybe"}', ()), ('{"id":"A","strict":NaN}', ()),
-        ('{"id":"' + "x" * 49 + '"}', ()), ('{"id":"a\\u0000"}', ()), ('{"id":"A","password":""}', ("8 to 64",)),
-        ('{"id":"A","password":"' + "x" * 65 + '"}', ("8 to 64",)), ('{"id":"\\ud800"}', ()), ('{"id":".."}', ()),
+        ('{"id":"' + "x" * 49 + '"}', ()), ('{"id":"a\\u0000"}', ()), ('{"id":"A","password":""}', ("$.password",)),
+        ('{"id":"A","password":"' + "x" * 65 + '"}', ("$.password",)), ('{"id":"\\ud800"}', ()), ('{"id":".."}', ()),
     ],
     ids=lambda value: value[:24] if isinstance(value, str) else "",
 )  # fmt: skip

@@ -1,0 +1,105 @@
+"""Functional blocks B and N: the components and variables of a station, its monitors, and what these notify."""
+
+from __future__ import annotations
+
+import msgspec
+
+from csms.blocks.availability import connectors_in_events
+from csms.blocks.dispatch import Context, answers
+from csms.blocks.reports import keep, takes_part
+from csms.domain.events import ComponentNotified
+from csms.domain.stations import trusted_time
+from csms.domain.unit import Noted
+from csms.ocpp import v201
+
+VARIABLE = "variable"
+MONITOR = "monitor"
+EVENT = "event"
+
+# How grave a notification is when no monitor of the station says so: 0 danger … 9 debug (2.0.1 N07).
+TRIGGER_SEVERITY = {"Alerting": 5, "Delta": 8, "Periodic": 9}
+ALERT, NOTICE = 5, 7
+
+_encode = msgspec.json.Encoder().encode
+_read_monitor = msgspec.json.Decoder(dict[str, object]).decode
+
+
+@answers
+async def report(request: v201.NotifyReport, ctx: Context) -> v201.NotifyReportResponse:
+    if await takes_part(ctx, "variables", request.request_id, number=request.seq_no, more=request.tbc):
+        for data in request.report_data or ():
+            keep(ctx, VARIABLE, variable_key(data.component, data.variable), _without_secrets(data))
+    return v201.NotifyReportResponse()
+
+
+@answers
+async def monitoring_report(
+    request: v201.NotifyMonitoringReport, ctx: Context
+) -> v201.NotifyMonitoringReportResponse:
+    if await takes_part(ctx, "monitors", request.request_id, number=request.seq_no, more=request.tbc):
+        for data in request.monitor or ():
+            for monitor in data.variable_monitoring:
+                about = {"component": data.component, "variable": data.variable, "monitor": monitor}
+                keep(ctx, MONITOR, str(monitor.id), about | {"severity": monitor.severity})
+    return v201.NotifyMonitoringReportResponse()
+
+
+@answers
+async def event(request: v201.NotifyEvent, ctx: Context) -> v201.NotifyEventResponse:
+    """Each event stands by itself; availability is a connector's status, the rest goes into the log."""
+    others = connectors_in_events(ctx, request.event_data)
+    monitored = await _monitored_severities(ctx, others)
+    for data in others:
+        _notified(ctx, data, monitored.get(data.variable_monitoring_id))
+    return v201.NotifyEventResponse()
+
+
+def variable_key(component: v201.Component, variable: v201.Variable) -> str:
+    """One name for a variable of a component: `Connector[left]@1.2/AvailabilityState`."""
+    evse = component.evse
+    place = "" if evse is None else f"@{evse.id}" if evse.connector_id is None else f"@{evse.id}.{evse.connector_id}"
+    return f"{_named(component)}{place}/{_named(variable)}"
+
+
+def _named(part: v201.Component | v201.Variable) -> str:
+    return part.name if part.instance is None else f"{part.name}[{part.instance}]"
+
+
+def _without_secrets(data: v201.ReportData) -> v201.ReportData:
+    """A value that can only be written is a password; a station that tells it all the same is not believed."""
+    if all(attribute.mutability != "WriteOnly" for attribute in data.variable_attribute):
+        return data
+    attributes = [
+        msgspec.structs.replace(attribute, value=None) if attribute.mutability == "WriteOnly" else attribute
+        for attribute in data.variable_attribute
+    ]
+    return msgspec.structs.replace(data, variable_attribute=attributes)
+
+
+async def _monitored_severities(ctx: Context, events: list[v201.EventData]) -> dict[int | None, int]:
+    """The severities the station gave its monitors, as far as it reported them."""
+    ids = {str(data.variable_monitoring_id) for data in events if data.variable_monitoring_id is not None}
+    if not ids:
+        return {}
+    found = await ctx.records.reported(ctx.station.id, MONITOR, ids)
+    severities = {int(id): _read_monitor(monitor).get("severity") for id, monitor in found.items()}
+    return {id: severity for id, severity in severities.items() if isinstance(severity, int)}
+
+
+def _notified(ctx: Context, data: v201.EventData, severity: int | None) -> None:
+    if severity is None:
+        severity = TRIGGER_SEVERITY.get(data.trigger, ALERT)
+    if data.cleared:
+        severity = max(severity, NOTICE)  # It is over.
+    at = trusted_time(data.timestamp, ctx.now)
+    code = variable_key(data.component, data.variable)
+    ctx.unit.noted.append(Noted(at, EVENT, severity, code, data.actual_value, _encode(data)))
+    evse = data.component.evse
+    ctx.unit.events.append(
+        ComponentNotified(
+            at=at, component=_named(data.component), variable=_named(data.variable), value=data.actual_value,
+            trigger=data.trigger, severity=severity, evse_id=evse.id if evse else None,
+            connector_id=evse.connector_id if evse else None, cleared=bool(data.cleared),
+            transaction_id=data.transaction_id,
+        )
+    )  # fmt: skip

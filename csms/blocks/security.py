@@ -1,0 +1,71 @@
+"""Functional blocks A and M: security events are kept, certificates refused until there is an authority to issue them."""
+
+from __future__ import annotations
+
+import msgspec
+
+from csms.blocks.dispatch import Context, answers, received
+from csms.domain.events import CertificateRequested, SecurityNotified
+from csms.domain.stations import trusted_time
+from csms.domain.unit import Noted
+from csms.ocpp import v16, v201
+
+SECURITY = "security"
+
+# The standard events that somebody has to look at (1.6 security whitepaper, 2.0.1 appendix 1).
+CRITICAL = frozenset({
+    "FirmwareUpdated", "SettingSystemTime", "StartupOfTheDevice", "ResetOrReboot", "SecurityLogWasCleared",
+    "MemoryExhaustion", "TamperDetectionActivated",
+})  # fmt: skip
+CRITICAL_SEVERITY, OTHER_SEVERITY = 3, 7
+
+NOT_SUPPORTED = v201.StatusInfo(reason_code="UnsupportedRequest")
+
+_encode = msgspec.json.Encoder().encode
+
+
+@answers
+async def security_event(
+    request: v16.SecurityEventNotification | v201.SecurityEventNotification, ctx: Context
+) -> object:
+    """Any type is taken: vendors add their own (string of up to 50)."""
+    at = trusted_time(request.timestamp, ctx.now)
+    critical = request.type in CRITICAL
+    severity = CRITICAL_SEVERITY if critical else OTHER_SEVERITY
+    ctx.unit.noted.append(Noted(at, SECURITY, severity, request.type, request.tech_info, _encode(request)))
+    ctx.unit.events.append(
+        SecurityNotified(at=at, code=request.type, severity=severity, critical=critical, text=request.tech_info)
+    )
+    return received(request)
+
+
+@answers
+async def sign_16(request: v16.SignCertificate, ctx: Context) -> v16.SignCertificateResponse:
+    _asked(ctx, "station", "Rejected")
+    return v16.SignCertificateResponse(status="Rejected")
+
+
+@answers
+async def sign_2x(request: v201.SignCertificate, ctx: Context) -> v201.SignCertificateResponse:
+    _asked(ctx, "v2g" if request.certificate_type == "V2GCertificate" else "station", "Rejected")
+    return v201.SignCertificateResponse(status="Rejected", status_info=NOT_SUPPORTED)
+
+
+@answers
+async def ev_certificate(
+    request: v201.Get15118EVCertificate, ctx: Context
+) -> v201.Get15118EVCertificateResponse:
+    _asked(ctx, "contract", "Failed")
+    return v201.Get15118EVCertificateResponse(status="Failed", exi_response="", status_info=NOT_SUPPORTED)
+
+
+@answers
+async def certificate_status(
+    request: v201.GetCertificateStatus, ctx: Context
+) -> v201.GetCertificateStatusResponse:
+    _asked(ctx, "ocsp", "Failed")
+    return v201.GetCertificateStatusResponse(status="Failed", status_info=NOT_SUPPORTED)
+
+
+def _asked(ctx: Context, what: str, answer: str) -> None:
+    ctx.unit.events.append(CertificateRequested(at=ctx.now, what=what, answer=answer))

@@ -1,0 +1,103 @@
+"""What is supported, as Markdown, from the catalogue and the handlers: `python -m csms.blocks.support`."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from collections.abc import Iterator
+
+import csms.blocks as blocks
+from csms.blocks.dispatch import handler_of
+from csms.ocpp.catalogue import Action, Version, actions
+
+VERSIONS = (Version.V16, Version.V201)
+
+# What is answered as the specification has a system without a capability answer.
+LIMITS = {
+    "DataTransfer": "vendors' own handlers, else UnknownVendorId",
+    "Get15118EVCertificate": "Failed until contract certificates are supported",
+    "GetCertificateStatus": "Failed until there is an OCSP client",
+    "NotifyEVChargingNeeds": "kept; Rejected until there is smart charging",
+    "SignCertificate": "Rejected until there is a certificate authority",
+}
+# Messages of stations that are answered NotSupported, and why.
+UNANSWERED: dict[tuple[Version, str], str] = {}
+
+_BUILT = re.compile(r"\b(v16|v201)\.(\w+)\(")
+
+
+def markdown() -> str:
+    return "\n".join([
+        *_table("from stations", "answered by", _from_stations()), "",
+        *_table("to stations", "sent by", _to_stations()),
+    ])  # fmt: skip
+
+
+def neither_answered_nor_explained() -> list[str]:
+    return [
+        f"{version} {name}"
+        for version in VERSIONS
+        for name, action in actions(version).items()
+        if action.from_station and handler_of(action) is None and (version, name) not in UNANSWERED
+    ]
+
+
+def _table(title: str, last: str, rows: Iterator[tuple[str, dict[Version, str], str]]) -> list[str]:
+    versions = " | ".join(VERSIONS)
+    head = [f"| {title} | {versions} | {last} |", "| --- " * (len(VERSIONS) + 2) + "|"]
+    return head + [
+        f"| {name} | {' | '.join(cells.get(version, '') for version in VERSIONS)} | {how} |"
+        for name, cells, how in rows
+    ]
+
+
+def _from_stations() -> Iterator[tuple[str, dict[Version, str], str]]:
+    for name, found in _named(from_station=True):
+        cells, places = {}, {}
+        for version, action in found.items():
+            handler = handler_of(action)
+            cells[version] = "yes" if handler else "no"
+            if handler is not None:
+                places[_place(handler.__module__)] = None
+        reasons = [LIMITS.get(name), *(UNANSWERED.get((version, name)) for version in found)]
+        yield name, cells, ": ".join([", ".join(places), *dict.fromkeys(filter(None, reasons))])
+
+
+def _to_stations() -> Iterator[tuple[str, dict[Version, str], str]]:
+    built = _requests_built()
+    for name, found in _named(from_station=False):
+        cells = {version: "yes" if action.request in built else "not yet" for version, action in found.items()}
+        yield name, cells, ", ".join(dict.fromkeys(built[a.request] for a in found.values() if a.request in built))
+
+
+def _named(from_station: bool) -> Iterator[tuple[str, dict[Version, Action]]]:
+    """Every action of that direction by name, with the versions that have it."""
+    found: dict[str, dict[Version, Action]] = {}
+    for version in VERSIONS:
+        for name, action in actions(version).items():
+            if action.from_station if from_station else action.from_csms:
+                found.setdefault(name, {})[version] = action
+    yield from sorted(found.items())
+
+
+def _requests_built() -> dict[type, str]:
+    """The requests that some block makes, and where."""
+    by_module = {version.package: actions(version) for version in VERSIONS}
+    built: dict[type, str] = {}
+    for name, module in vars(blocks).items():
+        if not inspect.ismodule(module):
+            continue
+        for package, message in _BUILT.findall(inspect.getsource(module)):
+            action = by_module[package].get(message)
+            if action is not None and action.from_csms:
+                built[action.request] = _place(f"csms.blocks.{name}")
+    return built
+
+
+def _place(module: str) -> str:
+    return f"`{module.removeprefix('csms.').replace('.', '/')}.py`"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(markdown() + "\n")
