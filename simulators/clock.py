@@ -19,6 +19,12 @@ class Handle(Protocol):
     def cancel(self) -> None: ...
 
 
+def cancelled(handle: Handle | None) -> None:
+    """Cancel what may be under way: `self._timer = cancelled(self._timer)`."""
+    if handle is not None:
+        handle.cancel()
+
+
 class Clock:
     """The time of one run: `speed` simulated seconds pass in a real one, over about `span` real seconds."""
 

@@ -16,8 +16,9 @@ from simulators.clock import Clock
 from simulators.connection import open_connection, station_url
 from simulators.ledger import Ledger
 from simulators.scenarios import StationPlan
-from simulators.station import Station, World
+from simulators.station import Station
 from simulators.tally import Tally
+from simulators.world import World
 
 TALKS = {Version.V16: v16_talk, Version.V201: v201_talk}
 TICK = 1.0  # Seconds between two looks at the deadlines of all calls.

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from simulators.car import Car, arriving_car
-from simulators.clock import Handle
+from simulators.clock import Handle, cancelled
 from simulators.mailbox import Kind
 from simulators.session import Reading, Session, Why
 
@@ -117,7 +117,7 @@ class Outlet:
     def _remote_start(self, token: str, remote_start_id: int | None) -> None:
         if self.car is None:
             self._plug_in()
-        if not self.station.authorizes_remote_starts:
+        if not self.station.settings.authorizes_remote_starts:
             self._begin(token, remote_start_id)
             return
         self.station.authorize(token, lambda ok: self._remote_authorized(token, remote_start_id, ok))
@@ -170,7 +170,7 @@ class Outlet:
 
     def _charge(self) -> None:
         self._enter(Phase.CHARGING)
-        self._next(self.station.meter_interval, self._sample)
+        self._next(self.station.settings.meter_interval, self._sample)
 
     def _sample(self) -> None:
         """The meter's tick: tell the reading, and see whether the car or the driver has had enough."""
@@ -185,7 +185,7 @@ class Outlet:
             self._next(self._between(FULL_CAR_LEAVES_AFTER), self.stop, Why.EV_DISCONNECTED)
         else:
             self._post(Kind.METER, lambda st, se: st.talk.meter(st, se, reading))
-            self._next(self.station.meter_interval, self._sample)
+            self._next(self.station.settings.meter_interval, self._sample)
 
     def stop(self, why: Why) -> None:
         """End the session; the car leaves a little later."""
@@ -236,9 +236,10 @@ class Outlet:
     # -- small words --------------------
 
     def tell_status(self, *, anyway: bool = False) -> None:
+        """Tell it where it changed; anyway: the server asked."""
         word = self.station.talk.status_word(self)
         if anyway or word != self._told:
-            self.station.call(self.station.talk.status(self, self.station.stamp()))
+            self.station.call(self.station.talk.status(self, self.station.stamp()), triggered=anyway)
             self._told = word if self.station.online else None
 
     def told(self) -> None:
@@ -271,6 +272,4 @@ class Outlet:
         do(*args)
 
     def _cancel(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._timer = cancelled(self._timer)

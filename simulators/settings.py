@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from simulators.scenarios import StationPlan
+
 DEFAULTS = {
     "HeartbeatInterval": "300",
     "MeterValueSampleInterval": "60",
@@ -36,3 +38,46 @@ def is_acceptable(present: str, wanted: str) -> bool:
     if present.isdigit():
         return wanted.isdigit()
     return True
+
+
+class Settings:
+    """The configuration of one station: what its plan says, and what the server changed."""
+
+    __slots__ = ("_changed", "_plan")
+
+    def __init__(self, plan: StationPlan):
+        self._plan = plan
+        self._changed: dict[str, str] = {}
+
+    def get(self, name: str) -> str | None:
+        """A value, as the server may read it; None where there is no such setting."""
+        if name == "NumberOfConnectors":
+            return str(self._plan.outlets)
+        if name == "MeterValueSampleInterval" and name not in self._changed:
+            return f"{self._plan.meter_interval_s:.0f}"
+        return self._changed.get(name, DEFAULTS.get(name))
+
+    def change(self, name: str, value: str) -> None:
+        self._changed[name] = value
+
+    @property
+    def heartbeat_interval(self) -> float:
+        """Real seconds: a fast clock does not make heartbeats a load nobody asked for."""
+        return _positive(self.get("HeartbeatInterval"), 300.0)
+
+    @property
+    def meter_interval(self) -> float:
+        """Simulated seconds."""
+        return _positive(self.get("MeterValueSampleInterval"), 60.0)
+
+    @property
+    def authorizes_remote_starts(self) -> bool:
+        return self.get("AuthorizeRemoteTxRequests") == "true"
+
+
+def _positive(text: str | None, otherwise: float) -> float:
+    try:
+        value = float(text)
+    except (TypeError, ValueError):
+        return otherwise
+    return value if value > 0 else otherwise

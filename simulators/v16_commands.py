@@ -55,10 +55,10 @@ def change_availability(station: Station, request: v16.ChangeAvailability) -> v1
 
 def get_configuration(station: Station, request: v16.GetConfiguration) -> v16.GetConfigurationResponse:
     keys = request.key or list(DEFAULTS)
-    known = [key for key in keys if station.setting(key) is not None]
+    known = [key for key in keys if station.settings.get(key) is not None]
     return v16.GetConfigurationResponse(
         configuration_key=[
-            v16.KeyValue(key=key, readonly=key in READ_ONLY, value=station.setting(key)) for key in known
+            v16.KeyValue(key=key, readonly=key in READ_ONLY, value=station.settings.get(key)) for key in known
         ],
         unknown_key=[key for key in keys if key not in known] or None,
     )
@@ -67,11 +67,11 @@ def get_configuration(station: Station, request: v16.GetConfiguration) -> v16.Ge
 def change_configuration(
     station: Station, request: v16.ChangeConfiguration
 ) -> v16.ChangeConfigurationResponse:
-    if station.setting(request.key) is None:
+    if station.settings.get(request.key) is None:
         return v16.ChangeConfigurationResponse(status="NotSupported")
-    if request.key in READ_ONLY or not is_acceptable(station.setting(request.key), request.value):
+    if request.key in READ_ONLY or not is_acceptable(station.settings.get(request.key), request.value):
         return v16.ChangeConfigurationResponse(status="Rejected")
-    station.change_setting(request.key, request.value)
+    station.settings.change(request.key, request.value)
     return v16.ChangeConfigurationResponse(status="Accepted")
 
 

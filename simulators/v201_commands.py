@@ -90,7 +90,7 @@ def _variable(station: Station, wanted: v201.GetVariableData) -> v201.GetVariabl
         component=wanted.component,
         variable=wanted.variable,
         attribute_type=wanted.attribute_type,
-        attribute_value=None if key is None else station.setting(key),
+        attribute_value=None if key is None else station.settings.get(key),
     )
 
 
@@ -103,10 +103,10 @@ def set_variables(station: Station, request: v201.SetVariables) -> v201.SetVaria
 def _set_variable(station: Station, wanted: v201.SetVariableData) -> v201.SetVariableResult:
     key, status = _key(wanted)
     if key is not None:
-        if key in READ_ONLY or not is_acceptable(station.setting(key), wanted.attribute_value):
+        if key in READ_ONLY or not is_acceptable(station.settings.get(key), wanted.attribute_value):
             status = "Rejected"
         else:
-            station.change_setting(key, wanted.attribute_value)
+            station.settings.change(key, wanted.attribute_value)
     return v201.SetVariableResult(
         attribute_status=status,
         component=wanted.component,

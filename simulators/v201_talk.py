@@ -50,7 +50,7 @@ _PERCENT = v201.UnitOfMeasure(unit="Percent")
 
 def boot(station: Station) -> v201.BootNotification:
     return v201.BootNotification(
-        reason=station.boot_reason,
+        reason=station.registration.reason,
         charging_station=v201.ChargingStation(
             vendor_name="Simulated",
             model="DC-180" if station.plan.dc else "AC-22",

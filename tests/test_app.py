@@ -267,19 +267,22 @@ async def test_server_that_is_cancelled_leaves_nothing_behind(settings: Settings
 
 @pytest.mark.journey
 async def test_stop_ends_conversations_and_requests_within_seconds(settings: Settings) -> None:
-    async with running(settings.model_copy(update={"registration": "open"})) as server:
-        async with server.station("CS-1") as station, server.http() as http:
-            await boot(station)
-            await http.put("/api/v1/tokens/TAG", json={})
-            asking = asyncio.create_task(http.post("/api/v1/sessions", json={"station_id": "CS-1", "token": "TAG"}))
-            assert json.loads(await station.recv())[2] == "RemoteStartTransaction"
-            server.stop.set()
-            async with asyncio.timeout(5):
-                await station.wait_closed()
-                response = await asking
-                await server.task
-            assert station.close_code == 1012
-            assert response.json()["status"] == "unknown"
+    async with (
+        running(settings.model_copy(update={"registration": "open"})) as server,
+        server.station("CS-1") as station,
+        server.http() as http,
+    ):
+        await boot(station)
+        await http.put("/api/v1/tokens/TAG", json={})
+        asking = asyncio.create_task(http.post("/api/v1/sessions", json={"station_id": "CS-1", "token": "TAG"}))
+        assert json.loads(await station.recv())[2] == "RemoteStartTransaction"
+        server.stop.set()
+        async with asyncio.timeout(5):
+            await station.wait_closed()
+            response = await asking
+            await server.task
+        assert station.close_code == 1012
+        assert response.json()["status"] == "unknown"
 
 
 # A journey: an operator starts and stops a session from afar

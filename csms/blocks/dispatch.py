@@ -101,16 +101,12 @@ def handler_of(action: Action) -> Handler | None:
     return _HANDLERS.get(action.request)
 
 
-def is_answered(action: Action) -> bool:
-    return action.request in _HANDLERS
-
-
 async def answer(call: frames.Call, ctx: Context) -> bytes:
     """The frame that answers `call`; raises OcppError for what must be refused."""
     action = actions(ctx.version).get(call.action)
     if action is None or not action.from_station:
         raise OcppError(Fault.NOT_IMPLEMENTED, f"{call.action} is no action a station sends in OCPP {ctx.version}.")
-    handler = _HANDLERS.get(action.request)
+    handler = handler_of(action)
     if handler is None:
         raise OcppError(Fault.NOT_SUPPORTED, f"{call.action} is not supported here.")
     station = ctx.station

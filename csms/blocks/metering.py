@@ -207,11 +207,12 @@ def _total(samples: list[Sample]) -> float | None:
 
 def _scaled(value: float, sample: Sample) -> float | None:
     """The value in Wh, W or percent (T60); None where it is beyond anything measured."""
-    if not -30 <= sample.multiplier <= 30:
-        return None
-    # Rounded: 1.1 kWh are 1100 Wh, not 1100.0000000000002.
-    scaled = round(value * _KILO.get(sample.unit, 1.0) * 10.0**sample.multiplier, 4)
-    return scaled if abs(scaled) < _IMPOSSIBLE else None
+    if sample.multiplier or sample.unit in _KILO:
+        if not -30 <= sample.multiplier <= 30:
+            return None
+        # Rounded: 1.1 kWh are 1100 Wh, not 1100.0000000000002.
+        value = round(value * _KILO.get(sample.unit, 1.0) * 10.0**sample.multiplier, 4)
+    return value if abs(value) < _IMPOSSIBLE else None
 
 
 def _microseconds(moment: datetime) -> int:

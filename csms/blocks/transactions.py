@@ -92,10 +92,8 @@ async def transaction_event(
     if opening:
         session = _begin_2x(ctx, request, again=session)
     at = trusted_time(request.timestamp, ctx.now)
-    if _identifies(session, request):
-        decision = await _alone_2x(ctx, session, request, decision, at)
-    elif request.event_type != "Ended":
-        decision = remembered(decision, session)
+    if decision and token:
+        decision = await _judged_2x(ctx, session, request, token, decision)
     readings = readings_2x(request.meter_value, ctx.now)
     session = metered(_moved_on(session, request, decision, at), readings)
     if request.event_type == "Ended":
@@ -110,15 +108,15 @@ def _verdict_2x(decision: Decision | None) -> v201.TransactionEventResponse:
     return v201.TransactionEventResponse(id_token_info=token_info(decision) if decision else None)
 
 
-async def _alone_2x(
-    ctx: Context, session: Session, request: v201.TransactionEvent, decision: Decision | None, at: datetime
-) -> Decision | None:
-    token = request.id_token
-    if decision is None or token is None:
-        return decision
+async def _judged_2x(
+    ctx: Context, session: Session, request: v201.TransactionEvent, token: v201.IdToken, decision: Decision
+) -> Decision:
+    """What is decided about a token, seen with the session it is for; who ends one may have another elsewhere."""
+    if not _identifies(session, request):
+        return decision if request.event_type == "Ended" else remembered(decision, session)
     evse_id = request.evse.id if request.evse else session.evse_id
     use = Use(ctx.station.id, session.transaction_id, evse_id or None)
-    return await unshared(ctx, decision, token.id_token, use, at)
+    return await unshared(ctx, decision, token.id_token, use, trusted_time(request.timestamp, ctx.now))
 
 
 def _identifies(session: Session, request: v201.TransactionEvent) -> bool:

@@ -134,7 +134,7 @@ async def _prepare(demo: Demo, settings: Settings) -> None:
     stations = [json.loads(line)["id"] for line in listing.splitlines()]
     passwords = {station: new_password() for station in stations}
     lines = [msgspec.json.encode({"id": station, "password": passwords[station]}) for station in stations]
-    transport = httpx.AsyncHTTPTransport(uds=str(control_path(sqlite_path(settings.database_url))))
+    transport = httpx.AsyncHTTPTransport(uds=str(control_path(sqlite_path(settings.database_url))), verify=False)
     async with httpx.AsyncClient(base_url="http://csms", transport=transport, timeout=60) as http:
         client = Client(http)
         for start in range(0, len(lines), _CHUNK):

@@ -80,11 +80,15 @@ def _database(path: Path) -> Iterator[Finding]:
 
 def _running(path: Path) -> Finding:
     control = control_path(path)
+    with socket.socket(socket.AF_UNIX) as probe:
+        if probe.connect_ex(str(control)) != 0:
+            return Finding("ok", "server", "no server runs on this database")
+    transport = httpx.HTTPTransport(uds=str(control), verify=False)
     try:
-        with httpx.Client(transport=httpx.HTTPTransport(uds=str(control)), base_url="http://csms", timeout=5) as http:
+        with httpx.Client(transport=transport, base_url="http://csms", timeout=5) as http:
             ready = http.get("/health/ready").json()
     except (httpx.HTTPError, ValueError):
-        return Finding("ok", "server", "no server runs on this database")
+        return Finding("error", "server", "the server runs but does not answer: look at its log, then restart it")
     if ready["ready"]:
         return Finding("ok", "server", "the server runs and is ready")
     return Finding("error", "server", f"the server runs but is not ready: {ready['reason']}")

@@ -58,7 +58,7 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
     place: int = WITHIN
 
 
-class Session(msgspec.Struct, frozen=True, kw_only=True):
+class Session(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One charging session. `transaction_id` is the station's word for it, `id` ours; energies in Wh."""
 
     id: int

@@ -17,6 +17,7 @@ from alembic.util import CommandError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from csms.domain.ports import StorageUnavailable
+from csms.storage.lookups import Lookups
 from csms.storage.sqlite import SqliteWriter
 
 MIGRATIONS = Path(__file__).with_name("migrations")
@@ -34,15 +35,20 @@ class DatabaseLocked(DatabaseError):
 
 @dataclass(frozen=True)
 class Database:
-    """An open database. Everything is written through `writer`; `reader` sees what was committed."""
+    """An open database. Everything is written through `writer`; `reader` and `lookups` see what was committed.
+
+    Messages wait for `lookups`, people for `reader`: a long list never holds a station up.
+    """
 
     writer: SqliteWriter
+    lookups: Lookups
     reader: AsyncEngine
     path: Path
     lock: IO[str]
 
     async def close(self) -> None:
         await self.writer.close()
+        await self.lookups.close()
         await self.reader.dispose()
         self.lock.close()
 
@@ -116,7 +122,7 @@ async def open_database(url: str, *, synchronous: str = "FULL", patience: float 
     except BaseException:
         lock.close()
         raise
-    return Database(writer, _reader(path), path, lock)
+    return Database(writer, Lookups(str(path)), _reader(path), path, lock)
 
 
 async def _writer(path: Path, synchronous: str, patience: float) -> SqliteWriter:

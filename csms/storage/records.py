@@ -24,6 +24,7 @@ from csms.storage.rows import session_from
 from csms.storage.tables import connectors, counters, operators, reported, sessions, stations, to_us, tokens
 
 _IDS_PER_START = 1 << 32
+_encode = msgspec.json.Encoder().encode
 _TOKEN_KEPT = 3.0  # s that a token is not looked up again: a change on another node counts within seconds.
 _MOST_RECENT_TOKENS = 50_000
 
@@ -51,6 +52,8 @@ class Records:
         self._stations = Batched("stations", self._load_stations)
         self._hot = Batched("hot-state", self._load_hot)
         self._tokens = Batched("tokens", self._load_tokens)
+        self._by_start = Batched("sessions-by-start", self._load_by_start)
+        self._by_transaction = Batched("sessions-by-transaction", self._load_by_transaction)
         self._recent_tokens: dict[tuple[int, str], tuple[float, Token]] = {}  # (until when, s monotonic; token)
 
     @property
@@ -93,15 +96,13 @@ class Records:
         """An operator changed a token here: this process asks anew at once, others within seconds."""
         self._recent_tokens.pop((operator_id, folded(value)), None)
 
-    # Tasks, since handlers are driven without one (gateway.turns) and the driver of the database asks for its own.
-
     def session_by_start(self, station_id: int, start_key: str) -> Awaitable[Session | None]:
-        return self._newest_session(sessions.c.station_id == station_id, sessions.c.start_key == start_key)
+        return self._by_start.find((station_id, start_key))
 
     def session_by_transaction(self, station_id: int, transaction_id: str) -> Awaitable[Session | None]:
-        return self._newest_session(
-            sessions.c.station_id == station_id, sessions.c.transaction_id == transaction_id
-        )
+        return self._by_transaction.find((station_id, transaction_id))
+
+    # Tasks, since a handler is driven without one (gateway.turns).
 
     def has_reading(self, session_id: int, sampled_at_us: int, readings: bytes) -> Awaitable[bool]:
         async def look() -> bool:
@@ -123,15 +124,8 @@ class Records:
         }  # fmt: skip
         return self._database.writer.run(lambda connection: bool(connection.execute(_CLAIM, values).rowcount))
 
-    def _newest_session(self, *conditions: sa.ColumnElement[bool]) -> Awaitable[Session | None]:
-        async def look() -> Session | None:
-            rows = await self._rows(sa.select(sessions).where(*conditions).order_by(sessions.c.id.desc()).limit(1))
-            return session_from(rows[0]) if rows else None
-
-        return asyncio.ensure_future(look())
-
     async def _load_stations(self, keys: list[tuple[str, str]]) -> dict[tuple[str, str], Known]:
-        rows = await self._rows(_KNOWN, identities=[identity for _, identity in keys])
+        rows = await self._of(keys, _KNOWN)
         return {(row.operator, row.identity): Known(**row._mapping) for row in rows}
 
     async def _load_hot(self, ids: list[int]) -> dict[int, tuple[list[Connector], list[Session]]]:
@@ -143,7 +137,7 @@ class Records:
         return found
 
     async def _load_tokens(self, keys: list[tuple[int, str]]) -> dict[tuple[int, str], Token]:
-        rows = await self._rows(_TOKENS, folded=[value for _, value in keys])
+        rows = await self._of(keys, _TOKENS)
         found = {
             (row.operator_id, row.folded): Token(row.value, row.type, row.status, row.group, row.expires_at)
             for row in rows
@@ -154,11 +148,20 @@ class Records:
         self._recent_tokens.update({key: (until, token) for key, token in found.items()})
         return found
 
+    async def _load_by_start(self, keys: list[tuple[int, str]]) -> dict[tuple[int, str], Session]:
+        return {(row.station_id, row.start_key): session_from(row) for row in await self._of(keys, _BY_START)}
+
+    async def _load_by_transaction(self, keys: list[tuple[int, str]]) -> dict[tuple[int, str], Session]:
+        rows = await self._of(keys, _BY_TRANSACTION)
+        return {(row.station_id, row.transaction_id): session_from(row) for row in rows}
+
+    async def _of(self, keys: list[tuple[Any, str]], query: sa.Executable) -> list[Any]:
+        return await self._rows(query, keys=_encode(keys).decode())
+
     async def _rows(self, query: sa.Executable, **values: Any) -> list[Any]:
         try:
-            async with self._database.reader.connect() as connection:
-                return list((await connection.execute(query, values)).all())
-        except (sa.exc.OperationalError, sa.exc.TimeoutError, OSError) as error:
+            return await self._database.lookups.rows(query, **values)
+        except (sa.exc.OperationalError, OSError) as error:
             raise StorageUnavailable(str(error)) from error
 
 
@@ -187,20 +190,33 @@ def _connector(row: Any) -> Connector:
     )  # fmt: skip
 
 
+# Pairs of keys, as a table to join: for `(a, b) IN (…)`, or `b IN (…)` alone, SQLite scans all rows, not an index.
+_keys = sa.func.json_each(sa.bindparam("keys")).table_valued("value")
+_first, _second = (sa.func.json_extract(_keys.c.value, place) for place in ("$[0]", "$[1]"))
+
 _KNOWN = (
     sa.select(
         stations.c.id, stations.c.operator_id, operators.c.name.label("operator"), stations.c.identity,
         stations.c.password_hash, stations.c.admission, stations.c.registration, stations.c.strict,
         stations.c.next_transaction,
     )
-    .join_from(stations, operators)
-    .where(stations.c.identity.in_(sa.bindparam("identities", expanding=True)))
+    .join_from(_keys, operators, operators.c.name == _first)
+    .join(stations, sa.and_(stations.c.operator_id == operators.c.id, stations.c.identity == _second))
 )  # fmt: skip
+_TOKENS = sa.select(tokens).join_from(
+    _keys, tokens, sa.and_(tokens.c.operator_id == _first, tokens.c.folded == _second)
+)
+_SESSIONS = sa.select(sessions).order_by(sessions.c.id)  # The newest comes last, and stays.
+_BY_START = _SESSIONS.join_from(
+    _keys, sessions, sa.and_(sessions.c.station_id == _first, sessions.c.start_key == _second)
+)
+_BY_TRANSACTION = _SESSIONS.join_from(
+    _keys, sessions, sa.and_(sessions.c.station_id == _first, sessions.c.transaction_id == _second)
+)
 _CONNECTORS = sa.select(connectors).where(connectors.c.station_id.in_(sa.bindparam("ids", expanding=True)))
 _OPEN_SESSIONS = sa.select(sessions).where(
     sessions.c.station_id.in_(sa.bindparam("ids", expanding=True)), sessions.c.ended_at.is_(None)
 )
-_TOKENS = sa.select(tokens).where(tokens.c.folded.in_(sa.bindparam("folded", expanding=True)))
 _REPORTED = sa.select(reported.c.key, reported.c.data).where(
     reported.c.station_id == sa.bindparam("station"), reported.c.kind == sa.bindparam("kind"),
     reported.c.key.in_(sa.bindparam("keys", expanding=True)),

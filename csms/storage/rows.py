@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from operator import attrgetter
 
 import msgspec
 from sqlalchemy import Table
@@ -49,6 +50,10 @@ _CONNECTOR = (
 
 INSERT_SESSION = Statement(tables.sessions, ("id", *_SESSION_FIXED, *_SESSION_MOVING))
 UPDATE_SESSION = Statement(tables.sessions, ("id", *_SESSION_MOVING), update=True)
+# What most messages of a session move; an update that names no indexed column touches no index.
+METER_SESSION = Statement(
+    tables.sessions, ("id", "phase", "energy_wh", "power_w", "soc", "last", "last_digest", "seen", "flags"), update=True
+)
 INSERT_SAMPLE = Statement(tables.samples, _SAMPLE)
 UPSERT_CONNECTOR = Statement(tables.connectors, _CONNECTOR, upsert=True, keys=3)
 INSERT_UNMATCHED = Statement(tables.unmatched, ("station_id", "received_at", "action", "reason", "payload"))
@@ -70,8 +75,8 @@ UPDATE_GONE = Statement(tables.stations, ("id", "connected_at", "last_seen_at"),
 
 # Rows that others refer to come first.
 ORDER = (
-    UPDATE_CONNECTED, UPDATE_GONE, UPDATE_BOOT, UPDATE_COUNTER, UPSERT_CONNECTOR, INSERT_SESSION, UPDATE_SESSION,
-    INSERT_SAMPLE, INSERT_UNMATCHED, UPSERT_REPORTED, INSERT_NOTED, INSERT_EVENTS,
+    UPDATE_CONNECTED, UPDATE_GONE, UPDATE_BOOT, UPDATE_COUNTER, UPSERT_CONNECTOR, INSERT_SESSION, METER_SESSION,
+    UPDATE_SESSION, INSERT_SAMPLE, INSERT_UNMATCHED, UPSERT_REPORTED, INSERT_NOTED, INSERT_EVENTS,
 )  # fmt: skip
 
 Rows = dict[Statement, list[tuple]]
@@ -146,8 +151,21 @@ def _add_sessions(unit: Unit, rows: Rows) -> None:
             to_us(session.received_at),
         )  # fmt: skip
         rows[INSERT_SESSION].append((session.id, *fixed, *_moving(session)))
-    for session in unit.changed:
-        rows[UPDATE_SESSION].append((session.id, *_moving(session)))
+    for session in {session.id: session for session in unit.changed}.values():
+        before = station.sessions.get(session.id) if station.sessions else None
+        if before is not None and _settled(before) == _settled(session):
+            rows[METER_SESSION].append((
+                session.id, session.phase, session.energy_wh, session.power_w, session.soc, _mark(session.last),
+                session.last_digest, _json(session.seen).decode(), _json(session.flags).decode(),
+            ))  # fmt: skip
+        else:
+            rows[UPDATE_SESSION].append((session.id, *_moving(session)))
+
+
+_settled = attrgetter(
+    "evse_id", "connector_id", "token", "token_type", "group", "authorization", "started_at", "ended_at", "stop_reason",
+    "stop_token", "first", "start_seq", "end_seq", "remote_start_id", "reservation_id",
+)  # fmt: skip
 
 
 def _moving(session: Session) -> tuple:

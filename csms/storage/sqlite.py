@@ -75,7 +75,8 @@ class SqliteWriter:
             future.set_exception(StorageUnavailable("the server is stopping"))
             return future
         self._waiting.append((work, future))
-        self._wake.set()
+        if not self._wake.is_set():  # It is cleared before the queue is looked through, so nothing is missed.
+            self._wake.set()
         return future
 
     # In the thread.
@@ -112,12 +113,11 @@ class SqliteWriter:
         while self._waiting and len(units) < _MOST_UNITS and isinstance(self._waiting[0][0], Unit):
             units.append(self._waiting.popleft())
         if units:
-            self._settle(self._commit_all(units))
-            self._announce(any(unit.events for unit, _ in units))
+            self._settle(self._commit_all(units), any(unit.events for unit, _ in units))
         if self._waiting and not isinstance(self._waiting[0][0], Unit):
             job, future = self._waiting.popleft()
-            self._settle([self._run_job(job, future)])
-            self._announce(True)  # What a job stores is its own affair: the few there are may all have events.
+            # What a job stores is its own affair: the few there are may all have events.
+            self._settle([self._run_job(job, future)], True)
 
     def _commit_all(self, units: list[tuple[Unit, asyncio.Future]]) -> list[tuple[asyncio.Future, Any, Any]]:
         """Together if possible; else one by one, so that a bad one never fails its neighbours."""
@@ -184,12 +184,16 @@ class SqliteWriter:
         except Exception as error:
             return future, None, error
 
-    def _announce(self, events: bool) -> None:
-        if events and self.on_commit is not None:
-            self._loop.call_soon_threadsafe(self.on_commit)
+    def _settle(self, outcomes: list[tuple[asyncio.Future, Any, Any]], events: bool) -> None:
+        """Wake the loop, once a commit."""
+        self._loop.call_soon_threadsafe(self._settled, outcomes, events)
 
-    def _settle(self, outcomes: list[tuple[asyncio.Future, Any, Any]]) -> None:
-        self._loop.call_soon_threadsafe(_resolve, outcomes)
+    # In the loop.
+
+    def _settled(self, outcomes: list[tuple[asyncio.Future, Any, Any]], events: bool) -> None:
+        if events and self.on_commit is not None:
+            self.on_commit()
+        _resolve(outcomes)
 
 
 def _resolve(outcomes: list[tuple[asyncio.Future, Any, Any]]) -> None:

@@ -62,16 +62,17 @@ def test_station_is_shown_with_its_connectors(served):
 
 
 def test_listing_is_a_table(served):
-    served("station", "add", "LISTED", "--no-password")
-    told = served("station", "list", "--offline").stdout
+    served("station", "add", "LISTED", "--no-password", "--operator", "table")
+    told = served("station", "list", "--offline", "--operator", "table").stdout
     assert told.startswith("STATION")
     assert any(line.startswith("LISTED") for line in told.splitlines())
-    assert served("station", "list", "--online").stdout.strip() == "No stations yet. Add one: csms station add ID"
+    assert served("station", "list", "--online", "--operator", "table").stdout.strip() == "No stations yet. Add one: csms station add ID"
 
 
+@pytest.mark.journey
 def test_listing_goes_on_over_many_pages(served, tmp_path):
     file = tmp_path / "stations.ndjson"
-    file.write_text("\n".join(f'{{"id":"P-{number}","password":null}}' for number in range(1100)))
+    file.write_text("\n".join(f'{{"id":"P-{number}","password":null}}' for number in range(1100)))  # More than a request brings, or a page.
     report = served.json("station", "import", str(file), "--operator", "pages")
     assert report == {"created": 1100, "updated": 0}
     assert len(served.json("station", "list", "--operator", "pages", "--limit", "5000")) == 1100

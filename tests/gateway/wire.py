@@ -58,6 +58,10 @@ class Raw:
                 self.writer.write(out)
             return json.loads(self._messages.pop(0))
 
+    async def ask(self, message: Any) -> Any:
+        self.writer.write(framed(message))
+        return await self.receive()
+
     async def closed(self) -> int:
         """The code of the close frame, 1006 where none came."""
         async with asyncio.timeout(5):

@@ -31,7 +31,7 @@ def signed(payload: Any, action: str = "Heartbeat-Signed") -> Call:
 
 def test_the_call_within_comes_out_under_its_own_name():
     call = unwrapped(signed(jws({"note": "ä?>"})))
-    assert (call.id, call.action, json.loads(call.payload)) == ("19", "Heartbeat", {"note": "ä?>"})
+    assert (call.id, call.action, json.loads(bytes(call.payload))) == ("19", "Heartbeat", {"note": "ä?>"})
 
 
 @pytest.mark.parametrize("header", [{"OCPPAction": "Heartbeat", "OCPPMessageId": "19"}, {"OCPPAction": "Heartbeat-Signed"}])

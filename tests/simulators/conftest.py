@@ -18,8 +18,9 @@ from csms.ocpp.frames import Call, CallError, CallResult
 from simulators import v16_talk, v201_talk
 from simulators.ledger import Ledger
 from simulators.scenarios import StationPlan
-from simulators.station import Station, World
+from simulators.station import Station
 from simulators.tally import Tally
+from simulators.world import World
 
 START = 1_780_000_000.0
 

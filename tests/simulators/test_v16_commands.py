@@ -136,10 +136,10 @@ def test_configuration_is_read_and_changed(glass):
     ],
 )
 def test_a_setting_is_changed_only_to_what_it_can_be(glass, key, value, status):
-    before = glass.station.setting(key)
+    before = glass.station.settings.get(key)
 
     assert glass.office.ask("ChangeConfiguration", key=key, value=value) == {"status": status}
-    assert glass.station.setting(key) == (value if status == "Accepted" else before)
+    assert glass.station.settings.get(key) == (value if status == "Accepted" else before)
 
 
 @pytest.mark.parametrize(

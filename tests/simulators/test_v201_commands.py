@@ -158,7 +158,7 @@ def test_variables_are_set_to_what_they_can_be(glass):
         "Rejected",
         "UnknownVariable",
     ]
-    assert glass.station.meter_interval == 15.0
+    assert glass.station.settings.meter_interval == 15.0
 
 
 @pytest.mark.parametrize("what", ["BootNotification", "Heartbeat", "StatusNotification", "MeterValues"])

@@ -238,7 +238,7 @@ async def test_look_ups_of_one_moment_share_a_query(database, station):
     records = await open_records(database, NOW)
     asked: list[str] = []
     sa.event.listen(
-        database.reader.sync_engine, "before_cursor_execute", lambda c, u, statement, *more: asked.append(statement)
+        database.lookups.engine, "before_cursor_execute", lambda c, u, statement, *more: asked.append(statement)
     )
     found = await asyncio.gather(*(records.known("default", f"CS-{number}") for number in range(50)))
     assert [known.identity for known in found if known] == ["CS-1"]
