@@ -28,7 +28,7 @@ class Plan:
 
 
 FULL = Plan(warm_up=1.0, saturated=4.0, paced=20.0, connections=100, arrivals=3_000, idle=10_000)
-QUICK = Plan(warm_up=0.3, saturated=0.7, paced=3.0, connections=100, arrivals=300, idle=1_000)
+QUICK = Plan(warm_up=0.2, saturated=0.6, paced=2.0, connections=100, arrivals=300, idle=1_000)
 
 
 @dataclass(frozen=True)

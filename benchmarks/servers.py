@@ -153,9 +153,9 @@ def _await_port(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
 async def settled(server: Server) -> None:
     """Wait until the server has nothing left to do."""
     before = server.cpu()
-    for _ in range(50):
-        await asyncio.sleep(0.2)
+    for _ in range(100):
+        await asyncio.sleep(0.1)
         now = server.cpu()
-        if now - before <= 0.02:
+        if now - before <= 0.01:
             return
         before = now

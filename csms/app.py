@@ -182,7 +182,9 @@ def _gateway(settings: Settings, database: Database, records: Records, vault: Va
     return Gateway(
         records=records,
         vault=vault,
-        policy=Policy(settings.heartbeat_interval, settings.retry_interval),
+        policy=Policy(
+            settings.heartbeat_interval, settings.retry_interval, concurrent=settings.concurrent_tokens
+        ),
         limits=Limits(
             handshake=settings.handshake_deadline,
             ping_interval=settings.ping_interval,

@@ -64,7 +64,7 @@ def run(
     password: Annotated[str | None, typer.Option(help="One password for all stations.")] = None,
     passwords: Annotated[Path | None, typer.Option(help='Lines of {"station": …, "password": …}.')] = None,
     timeout: Annotated[float, typer.Option(min=0.1, help="Real seconds a call waits for its answer.")] = 30.0,
-    drain: Annotated[float, typer.Option(min=0, help="Real seconds the end waits for answers owed.")] = 30.0,
+    drain: Annotated[float, typer.Option(min=0, help="Real seconds the end may take: for answers owed.")] = 30.0,
     leave_sessions: Annotated[bool, typer.Option(help="Do not end what is charging at the end.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -96,6 +96,8 @@ def run(
     print(json.dumps(summary) if as_json else _plain(summary), flush=True)
     if not fleet.tally.ever_connected:
         _fail(_nobody_connected(url, fleet.tally.last_refusal), NOBODY_CONNECTED)
+    if fleet.unacknowledged:
+        print(_still_owed(fleet.unacknowledged, drain), file=sys.stderr)
 
 
 @app.command()
@@ -119,7 +121,7 @@ def audit(
     beliefs: Annotated[Path | None, typer.Option(help="What `run --beliefs` wrote.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Hold a ledger against a database: 0 is clean, 1 is a finding, 2 is nothing to audit."""
+    """Hold a ledger against a database: 0 is clean, 1 is a finding, 2 is nothing to audit, so nothing proved."""
     try:
         report = audits.audit(ledger, database, beliefs)
     except (LedgerError, DatabaseError) as error:
@@ -130,6 +132,8 @@ def audit(
         show_report(report)
     if not report.clean:
         raise typer.Exit(FOUND)
+    if not report.proved:
+        _fail(_nothing_proved(ledger, report), UNUSABLE)
 
 
 @app.command()
@@ -268,6 +272,22 @@ def _nobody_connected(url: str, error: Exception | None) -> str:
     return (
         f"No station could connect to {url}: {error}. Is the server running there? `csms serve` starts one."
     )
+
+
+def _still_owed(messages: int, drain: float) -> str:
+    return (
+        f"{messages} transaction messages were not acknowledged {drain:g} s after the end: the server was away or "
+        "slow. A longer --drain waits longer; the audit knows they may be stored or not."
+    )
+
+
+def _nothing_proved(ledger: Path, report: audits.Report) -> str:
+    """What is missing for a proof, and what to do."""
+    if report.unacknowledged:
+        remedy = f"The server answered none of the {report.unacknowledged} messages in it: look into its log."
+    else:
+        remedy = "No session ran: try a longer `csms-sim run --for`, --speed 60 or --scenario busy."
+    return f"Nothing was acknowledged in {ledger}, so nothing is proved. {remedy}"
 
 
 def _plain(summary: dict[str, Any]) -> str:

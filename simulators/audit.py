@@ -58,8 +58,14 @@ class Report:
     def clean(self) -> bool:
         return not self.found
 
+    @property
+    def proved(self) -> bool:
+        """Whether it is proved that nothing was lost: a ledger in which nothing was acknowledged proves nothing."""
+        return self.clean and self.acknowledged > 0
+
     def plain(self) -> dict[str, Any]:
         return {
+            "proved": self.proved,
             "sessions": self.sessions,
             "samples": self.samples,
             "beliefs": self.beliefs,
@@ -129,6 +135,8 @@ class _Shelf:
 
     def of_start(self, session: ToldSession) -> list[SessionRow]:
         """1.6: rows made from this very start, whatever id they got."""
+        if not session.meter_start_wh:  # The ledger begins later than the session.
+            return []
         [meter_start] = session.meter_start_wh
         return self._by_start.get((session.started_at, meter_start, session.token), [])
 

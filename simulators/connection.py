@@ -126,6 +126,16 @@ class Connection(asyncio.Protocol):
 
     # -- the handshake --------------------
 
+    def expect_handshake(self, timeout: float) -> None:
+        """Give up a server that takes the connection and then says nothing."""
+        if self._handshake is not None and self._transport is not None:
+            self._deadline = asyncio.get_running_loop().call_later(timeout, self._give_up)
+
+    def _give_up(self) -> None:
+        self._handshake = None
+        self._tell_lost(TimeoutError("the server did not answer the handshake"))
+        self.abort()
+
     def _shake_hands(self, data: bytes) -> bytes:
         """Feed the opening handshake; what follows its head belongs to the WebSocket."""
         core = self._handshake
@@ -149,6 +159,8 @@ class Connection(asyncio.Protocol):
             self._check_refusal()
             return b""
         self._handshake = None
+        if self._deadline is not None:
+            self._deadline.cancel()
         self._socket = WebSocket(client=True)
         self._listener.opened(self)
         return rest
@@ -200,6 +212,8 @@ async def open_connection(
             await loop.create_connection(lambda: connection, uri.host, uri.port, ssl=tls)
     except OSError as error:  # TimeoutError is one too.
         connection._tell_lost(error)
+    else:
+        connection.expect_handshake(timeout)
 
 
 def _handshake(uri: WebSocketURI, version: Version, identity: str, password: str | None) -> ClientProtocol:

@@ -29,11 +29,7 @@ class Delivery:
     def deliver(self) -> None:
         """Send the first letter owed, if the server is there to hear it."""
         station = self._station
-        while (
-            station.calls.possible
-            and station.registration.accepted
-            and (letter := self._mail.first()) is not None
-        ):
+        while station.calls.possible and station.registration.accepted and (letter := self._mail.first()) is not None:
             if self._address(letter):
                 self._send(letter)
                 return

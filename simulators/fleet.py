@@ -23,6 +23,7 @@ from simulators.world import World
 TALKS = {Version.V16: v16_talk, Version.V201: v201_talk}
 TICK = 1.0  # Seconds between two looks at the deadlines of all calls.
 DRAIN = 30.0  # Seconds the end of a run waits for what the server still owes an answer.
+GOODBYE = 0.5  # Seconds of the drain kept for closing; a server that does not close by then is cut off.
 _MAX_DIALLING = 500  # Handshakes under way at once; more would only time out in the server's queue.
 
 
@@ -52,9 +53,8 @@ class Fleet:
         loop = asyncio.get_running_loop()
         self.orders = orders
         self.tally = Tally()
-        span = orders.seconds + min(
-            orders.drain, 5.0
-        )  # A longer end is rare: then the clock walks with the wall.
+        # A longer end is rare: then the clock walks with the wall.
+        span = orders.seconds + min(orders.drain, 5.0)
         self.world = World(
             clock=Clock(loop, speed=orders.speed, span=span),
             dial=self._dial,
@@ -95,9 +95,7 @@ class Fleet:
 
     @property
     def seconds(self) -> float:
-        return (
-            self._seconds if self._seconds is not None else asyncio.get_running_loop().time() - self._started
-        )
+        return self._seconds if self._seconds is not None else asyncio.get_running_loop().time() - self._started
 
     @property
     def unacknowledged(self) -> int:
@@ -116,21 +114,26 @@ class Fleet:
             await asyncio.sleep(TICK / 20)
 
     async def _end(self) -> None:
+        """Drain, then hang up: done when `drain` is over, whether the server is there or not."""
         self.ending = True
+        drained = asyncio.get_running_loop().time() + self.orders.drain
+        goodbye = min(GOODBYE, self.orders.drain / 2)
         final = self.tally.connected
         for station in self.stations:
             station.finish(end_sessions=self.orders.end_sessions)
-        await self._until(lambda: all(station.owes_nothing for station in self.stations), self.orders.drain)
+        await self._until(lambda: all(station.owes_nothing for station in self.stations), drained - goodbye)
         self.connected_at_end = max(final, self.tally.connected)
         for station in self.stations:
             station.hang_up()
-        await self._until(lambda: self.tally.connected == 0, 5.0)
+        at_least = asyncio.get_running_loop().time() + GOODBYE / 5  # Without a drain too, a goodbye goes out.
+        await self._until(lambda: self.tally.connected == 0, max(drained, at_least))
+        for station in self.stations:
+            station.link.cut()
 
-    async def _until(self, done: Callable[[], bool], seconds: float) -> None:
+    async def _until(self, done: Callable[[], bool], deadline: float) -> None:
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + seconds
-        while not done() and loop.time() < deadline:
-            await asyncio.sleep(0.02)
+        while not done() and (left := deadline - loop.time()) > 0:
+            await asyncio.sleep(min(0.02, left))
 
     async def _tick(self) -> None:
         while True:
@@ -191,6 +194,4 @@ class Fleet:
         for station in self.stations:
             plan = station.plan
             for session in station.sessions:
-                yield session.belief(
-                    operator=plan.operator, station=plan.identity, version=plan.version.value
-                )
+                yield session.belief(operator=plan.operator, station=plan.identity, version=plan.version.value)

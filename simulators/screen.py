@@ -89,8 +89,6 @@ def show_report(report: Report) -> None:
         f"{report.sessions} sessions, {report.samples} readings, "
         f"{report.acknowledged} messages acknowledged, {report.unacknowledged} not."
     )
-    if not report.acknowledged:
-        console.print("Nothing was acknowledged in this ledger, so nothing is proved.")
     for finding, examples in report.examples.items():
         console.print(f"[bold]{finding.value.replace('_', ' ')}[/]")
         for example in examples:

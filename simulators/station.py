@@ -49,8 +49,7 @@ class Station:
         self.talk = world.talks[plan.version]
         self.rng = Random(plan.seed)
         self.outlets = [
-            Outlet(self, number, plan.power_w, self.rng.uniform(0, 5_000_000))
-            for number in range(1, plan.outlets + 1)
+            Outlet(self, number, plan.power_w, self.rng.uniform(0, 5_000_000)) for number in range(1, plan.outlets + 1)
         ]
         self.sessions: list[Session] = []
         self.settings = Settings(plan)
@@ -173,9 +172,7 @@ class Station:
                 return outlet
         return None
 
-    def new_session(
-        self, outlet: int, token: str | None, begin: Reading, remote_start_id: int | None
-    ) -> Session:
+    def new_session(self, outlet: int, token: str | None, begin: Reading, remote_start_id: int | None) -> Session:
         session = Session(len(self.sessions) + 1, outlet, token, begin, remote_start_id=remote_start_id)
         self.sessions.append(session)
         return session

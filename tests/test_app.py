@@ -96,6 +96,7 @@ def occupied() -> socket.socket:
 # Start
 
 
+@pytest.mark.journey
 async def test_server_serves_from_the_moment_it_says_so(settings: Settings) -> None:
     async with running(settings) as server:
         async with server.http() as http:

@@ -81,7 +81,10 @@ def test_what_cannot_be_used_is_told_with_its_remedy(cli, command, environment, 
 
 @pytest.mark.parametrize(
     "command",
-    ["serve", pytest.param("migrate", marks=pytest.mark.xfail(strict=True, reason="lock_database raises a bare OSError"))],
+    [
+        "serve",
+        pytest.param("migrate", marks=pytest.mark.xfail(strict=True, reason="lock_database raises a bare OSError")),
+    ],
 )
 def test_place_that_cannot_be_written_to_is_told(cli, command):
     told = cli.fails(command, env={"CSMS_DATABASE_URL": "sqlite:////dev/null/csms.db"})

@@ -36,7 +36,7 @@ class Link(asyncio.Protocol):
     """The server's end of one connection: first a handshake, then a conversation with `station`."""
 
     __slots__ = (
-        "_allowance", "_head", "_inbox", "_peer", "_socket", "_transport", "announced", "gateway", "heard_at", "pinged_at",
+        "_allowance", "_head", "_inbox", "_leaving", "_peer", "_socket", "_transport", "announced", "gateway", "heard_at", "pinged_at",
         "stalled_at", "station",
     )  # fmt: skip
 
@@ -47,6 +47,7 @@ class Link(asyncio.Protocol):
         self.pinged_at = 0.0
         self.stalled_at = 0.0  # Since when the station does not read what we send; 0: it does.
         self.announced = False  # Whether the network was told of this connection.
+        self._leaving = False  # Whether our last word is said.
         self._transport: asyncio.Transport | None = None
         self._socket: WebSocket | None = None
         self._peer: Peer | None = None
@@ -77,7 +78,7 @@ class Link(asyncio.Protocol):
         if out:
             self._transport.write(out)
         if self._socket.closed is not None:
-            self._transport.close()
+            self._leave()
 
     def pause_writing(self) -> None:
         self.stalled_at = monotonic()
@@ -92,12 +93,7 @@ class Link(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self.gateway.departed(self)
-        if self._peer is not None:
-            self._peer.close()
-        if self.station is not None:
-            closed = self._socket.closed
-            reason = f"{closed.code} {closed.reason}".strip() if closed else "connection lost"
-            self.gateway.link_lost(self, reason)
+        self._ended()
 
     # The handshake.
 
@@ -157,7 +153,7 @@ class Link(asyncio.Protocol):
 
     @property
     def lost(self) -> bool:
-        return self._transport.is_closing()
+        return self._leaving or self._transport.is_closing()
 
     def call(self, pending: Pending) -> None:
         """Send a call of ours, or queue it behind the one that waits; QueueFull beyond the bound."""
@@ -166,20 +162,47 @@ class Link(asyncio.Protocol):
             self.send(out)
 
     def send(self, message: bytes) -> None:
-        if not self._transport.is_closing():
+        if not self.lost:
             self._transport.write(self._socket.frame(message))
 
     def close(self, code: int, reason: str) -> None:
         """Say goodbye, then close; a station that does not take the goodbye is cut off."""
-        if self._transport.is_closing():
+        if self.lost:
             return
-        if self._socket is not None:
-            self._transport.write(self._socket.close(code, reason))
-        self._transport.close()
-        asyncio.get_running_loop().call_later(_LINGER, self._transport.abort)
+        if self._socket is None:
+            self._transport.close()
+            return
+        self._transport.write(self._socket.close(code, reason))
+        self._leave()
 
     def abort(self) -> None:
         self._transport.abort()
+
+    def _leave(self) -> None:
+        """The last word is said: end our direction of the socket, and take what still comes until the station ends its own.
+
+        Closing at once would make TCP answer what still comes with a reset, which takes our last words back.
+        """
+        if self.lost:
+            return
+        self._leaving = True
+        loop = asyncio.get_running_loop()
+        loop.call_later(_LINGER, self._transport.abort)
+        loop.call_soon(self._ended)
+        try:
+            self._transport.write_eof()
+            self._transport.resume_reading()
+        except (OSError, NotImplementedError):  # The station is gone already; TLS cannot end one direction.
+            self._transport.close()
+
+    def _ended(self) -> None:
+        """The conversation is over, though the socket may live on for a moment."""
+        if self._peer is not None:
+            self._peer.close()
+        if self.station is not None:
+            closed = self._socket.closed
+            reason = f"{closed.code} {closed.reason}".strip() if closed else "connection lost"
+            self.gateway.link_lost(self, reason)
 
     def ping(self, now: float) -> None:
         self.pinged_at = now
@@ -210,7 +233,7 @@ class Link(asyncio.Protocol):
         limits = self.gateway.limits
         refilled = self._allowance + (now - self.heard_at) * limits.rate
         self._allowance = min(limits.burst, refilled) - messages
-        if self._allowance < 0:
+        if self._allowance < 0 and not self._leaving:
             self._transport.pause_reading()
             asyncio.get_running_loop().call_later(-self._allowance / limits.rate, self._rested)
             if messages > _IN_TURN:

@@ -97,7 +97,7 @@ class Gateway:
             await asyncio.sleep(0.01)
         for link in [*self._links(), *self.handshakes]:
             link.close(1012, "service restart")
-        while (self.stations or self.handshakes) and monotonic() < until:
+        while (self.stations or self.listener.open) and monotonic() < until:
             await asyncio.sleep(0.01)
         self._sweeper.cancel()
 

@@ -5,6 +5,7 @@ Law: nothing that identifies a token, a transaction or a certificate is ever cha
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from functools import cache
 from typing import Any, Final, NamedTuple
@@ -19,6 +20,8 @@ from csms.ocpp.repairs import LAWFUL, METERED, OMISSIONS, REPAIRS, STUCK, Place,
 from csms.ocpp.version import Version
 
 _MAX_DEPTH: Final = 64
+# A NUL inside a text ends it for the databases' own functions: it is read as «unreadable character», never stored.
+_NUL: Final = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
 _MAX_NOTES: Final = 32
 
 
@@ -35,7 +38,7 @@ class Decoded(NamedTuple):
 def decode(action: Action, raw: bytes, *, strict: bool = False, response: bool = False) -> Decoded:
     """Read a payload; raises `OcppError` for what cannot be understood, or with `strict` for any violation."""
     # `X | None` lets the types take a null that the schemas forbid: only a payload without one is judged by them alone.
-    if b"null" not in raw:
+    if b"null" not in raw and b"\\u0000" not in raw:
         try:
             return Decoded(action.decode_response(raw) if response else action.decode_request(raw), ())
         except (ValueError, RecursionError):
@@ -47,7 +50,7 @@ def _decode_patiently(action: Action, raw: bytes, strict: bool, response: bool) 
     message_type = action.response if response else action.request
     if message_type is None:
         raise TypeError(f"{action.name} is never answered")
-    payload = _parsed(raw, action.version)
+    payload = _parsed(_NUL.sub(rb"\1\\ufffd", raw), action.version)
     if strict and (violation := schemas.violation(action, payload, response)):
         raise violation
     reader = _Reader(LAWFUL if strict else REPAIRS, liberal=not strict)

@@ -1,4 +1,4 @@
-from itertools import islice
+from itertools import islice, pairwise
 
 import msgspec
 import pytest
@@ -36,7 +36,7 @@ def test_the_boot_of_each_version_is_valid(boot):
 def test_each_status_changes_something(talk):
     bodies = [frames.parse(message, Version.V201).payload for message in said(talk, 10)]
     status = [msgspec.json.decode(body).get("status") or msgspec.json.decode(body)["connectorStatus"] for body in bodies]
-    assert all(before != after for before, after in zip(status, status[1:], strict=False))
+    assert all(before != after for before, after in pairwise(status))
 
 
 @pytest.mark.parametrize("answer", [ANSWER, b'[3,"1",{"transactionId":4711,"idTagInfo":{}}]', b'[3,"1",{"transactionId":4711}]'])

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from csms.blocks.dispatch import Policy
 from csms.domain.ports import CLAIM_GRACE, StorageUnavailable, Use
 from csms.domain.sessions import REFUSED
 from csms.ocpp.catalogue import Version
@@ -158,6 +159,21 @@ async def test_T08_concurrent_use_is_allowed_by_default(v16):
     v16.token("TAG")
     assert (await started(v16))[0] == (await started(v16, connector=2))[0] == "Accepted"
     assert v16.records.claims == {}
+
+
+async def test_T08_of_two_stations_that_start_together_one_is_accepted(database: Database, make_server):
+    """Over sockets and on disk."""
+    policy = Policy(random=lambda: 0.5, concurrent="refuse")
+    server = await make_server(await open_records(database, NOON), database, policy=policy)
+    await server.add_token("TAG")
+    clients = []
+    for identity in ("A", "B", "C"):
+        await server.add_station(identity)
+        clients.append(await server.connect(identity))
+    answers = await asyncio.gather(*(client.call("StartTransaction", start()) for client in clients))
+    words = sorted(answer["idTagInfo"]["status"] for answer in answers)
+    assert words == ["Accepted", "ConcurrentTx", "ConcurrentTx"]
+    assert [answer["transactionId"] for answer in answers] == [1, 1, 1]
 
 
 class TestClaims:

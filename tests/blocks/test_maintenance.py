@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from csms.domain.events import FirmwareProgressed, LogProgressed, ReportCompleted
+from csms.domain import reports
+from csms.domain.events import FirmwareProgressed, LogProgressed, ReportCompleted, ReportExceeded
 from csms.ocpp.catalogue import Version
 from tests.blocks.conversation import Conversation, stamp
 from tests.blocks.test_device_model import kept
@@ -62,3 +63,27 @@ async def test_display_messages_are_kept_by_their_ids(v201):
     await v201.say("NotifyDisplayMessages", {"requestId": 7})
     assert [*kept(v201, "display_message")] == ["1", "2"]
     assert [(event.request_id, event.parts) for event in v201.events(ReportCompleted)] == [(6, 2), (7, 1)]
+
+
+async def test_I7_endless_chains_are_answered_and_no_longer_kept(v201, monkeypatch):
+    monkeypatch.setattr(reports, "MOST_PARTS", 2)
+    message = {"id": 1, "priority": "NormalCycle", "message": {"format": "UTF8", "content": "hello"}}
+    schedule = {"id": 1, "chargingRateUnit": "W", "chargingSchedulePeriod": [{"startPeriod": 0, "limit": 1.0}]}
+    profile = {
+        "stackLevel": 0, "chargingProfilePurpose": "TxProfile", "chargingProfileKind": "Absolute",
+        "chargingSchedule": [schedule],
+    }  # fmt: skip
+    for number in range(4):
+        numbered = {"data": "x", "seqNo": number, "generatedAt": stamp(0)}
+        profiles = {"chargingLimitSource": "CSO", "evseId": 1, "chargingProfile": [profile | {"id": number}]}
+        for action, part in (
+            ("NotifyCustomerInformation", numbered),
+            ("NotifyDisplayMessages", {"messageInfo": [message | {"id": number}]}),
+            ("ReportChargingProfiles", profiles),
+        ):  # fmt: skip
+            await v201.say(action, part | {"requestId": 1, "tbc": True})
+    assert [len(kept(v201, kind)) for kind in ("customer_information", "display_message", "charging_profile")] == [2] * 3
+    assert {event.report for event in v201.events(ReportExceeded)} == {
+        "customer_information", "display_messages", "charging_profiles",
+    }  # fmt: skip
+    assert len(v201.events(ReportExceeded)) == 3

@@ -107,6 +107,13 @@ def shared_server(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> I
     logging.getLogger("uvicorn.error").setLevel(before[1])
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Beside a running server every command is a story over real sockets."""
+    for item in items:
+        if "served" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.journey)
+
+
 @pytest.fixture
 def served(shared_server: Served) -> Served:
     """A server runs and is shared: use names of your own."""

@@ -42,7 +42,8 @@ def test_empty_table_says_what_to_do(capsys):
 
 
 @pytest.mark.parametrize(
-    ("value", "shown"), [(None, "–"), (True, "yes"), (False, "no"), (1.5, "1.5"), ("ä[b]", "ä[b]"), ("a\tb", "a\ufffdb")]
+    ("value", "shown"),
+    [(None, "–"), (True, "yes"), (False, "no"), (1.5, "1.5"), ("ä[b]", "ä[b]"), ("a\tb", "a\ufffdb")],
 )
 def test_values_are_shown_for_people(value, shown):
     assert plain(value) == shown

@@ -31,7 +31,12 @@ def test_station_may_go_without_credentials(served):
 
 def test_options_of_add_arrive(served):
     added = served.json("station", "add", "OPT", "--password", "correct-horse", "--admission", "pending", "--strict")
-    assert (added["password"], added["has_password"], added["admission"], added["strict"]) == (None, True, "pending", True)
+    assert (added["password"], added["has_password"], added["admission"], added["strict"]) == (
+        None,
+        True,
+        "pending",
+        True,
+    )
 
 
 @pytest.mark.parametrize(
@@ -42,7 +47,8 @@ def test_wrong_options_of_add_are_usage_errors(served, wrong):
 
 
 @pytest.mark.parametrize(
-    "wrong", [("a:b",), ("x" * 49,), ("X", "--password", "short"), ("X", "--admission", "maybe"), ("X", "--operator", "a/b")]
+    "wrong",
+    [("a:b",), ("x" * 49,), ("X", "--password", "short"), ("X", "--admission", "maybe"), ("X", "--operator", "a/b")],
 )
 def test_what_the_server_refuses_is_told_with_its_advice(served, wrong):
     assert "Error: " in served.fails("station", "add", *wrong)
@@ -66,13 +72,18 @@ def test_listing_is_a_table(served):
     told = served("station", "list", "--offline", "--operator", "table").stdout
     assert told.startswith("STATION")
     assert any(line.startswith("LISTED") for line in told.splitlines())
-    assert served("station", "list", "--online", "--operator", "table").stdout.strip() == "No stations yet. Add one: csms station add ID"
+    assert (
+        served("station", "list", "--online", "--operator", "table").stdout.strip()
+        == "No stations yet. Add one: csms station add ID"
+    )
 
 
 @pytest.mark.journey
 def test_listing_goes_on_over_many_pages(served, tmp_path):
     file = tmp_path / "stations.ndjson"
-    file.write_text("\n".join(f'{{"id":"P-{number}","password":null}}' for number in range(1100)))  # More than a request brings, or a page.
+    file.write_text(
+        "\n".join(f'{{"id":"P-{number}","password":null}}' for number in range(1100))
+    )  # More than a request brings, or a page.
     report = served.json("station", "import", str(file), "--operator", "pages")
     assert report == {"created": 1100, "updated": 0}
     assert len(served.json("station", "list", "--operator", "pages", "--limit", "5000")) == 1100

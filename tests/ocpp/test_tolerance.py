@@ -308,3 +308,13 @@ def test_an_answer_is_repaired_like_a_request() -> None:
     message, repairs = read(V16, "Reset", {"status": "accepted"}, response=True)
     assert (message, len(repairs)) == (v16.ResetResponse(status="Accepted"), 1)
     assert fault(V16, "Reset", {"status": "accepted"}, response=True, strict=True) is Fault.PROPERTY
+
+
+@pytest.mark.parametrize(
+    ("sent", "understood"),
+    [(rb"a\u0000b", "a\N{REPLACEMENT CHARACTER}b"), (rb"a\\u0000b", r"a\u0000b"), (rb"\\\u0000", "\\\N{REPLACEMENT CHARACTER}")],
+)
+def test_nul_in_a_text_never_reaches_the_database(sent: bytes, understood: str) -> None:
+    action = actions(V16)["DataTransfer"]
+    message, _ = decode(action, b'{"vendorId": "v", "data": "%b"}' % sent)
+    assert message.data == understood

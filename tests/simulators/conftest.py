@@ -200,6 +200,25 @@ class Glass:
             self.clock.advance(1)
             self.station.tick(self.clock.wall())
 
+    @property
+    def transaction_action(self) -> str:
+        """The message a session begins with."""
+        return "StartTransaction" if self.office.version is Version.V16 else "TransactionEvent"
+
+    @property
+    def begins(self) -> list[dict[str, Any]]:
+        """What the office heard of sessions that began."""
+        return self._told("StartTransaction", "Started")
+
+    @property
+    def ends(self) -> list[dict[str, Any]]:
+        return self._told("StopTransaction", "Ended")
+
+    def _told(self, action_16: str, event_type: str) -> list[dict[str, Any]]:
+        if self.office.version is Version.V16:
+            return self.office.of(action_16)
+        return [event for event in self.office.of("TransactionEvent") if event["eventType"] == event_type]
+
     def charge(self, outlet: int = 1) -> Any:
         """A car comes and charges: its outlet, charging."""
         place = self.station.outlets[outlet - 1]
@@ -212,7 +231,7 @@ class Glass:
 MakeGlass = Callable[..., Glass]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_glass() -> MakeGlass:
     def make(version: Version = Version.V16, *, ledger: Ledger | None = None, **plan: Any) -> Glass:
         return Glass(version, plan, ledger)

@@ -95,6 +95,23 @@ async def test_a_handshake_that_is_none_is_an_error(says, answer):
     assert isinstance(await refusal(await says(answer, hang_up=True)), Exception)
 
 
+async def test_a_server_that_takes_the_connection_and_says_nothing_is_given_up(says):
+    ear = await connect(await says(), timeout=0.05)
+    async with asyncio.timeout(5):
+        assert isinstance(await ear.end, TimeoutError)
+
+
+async def test_an_open_connection_outlives_the_time_for_the_handshake(echo):
+    url, _ = echo
+    ear = await connect(url, timeout=0.05)
+    await ear.messages.get()
+    await asyncio.sleep(0.1)
+
+    assert not ear.end.done()
+    (await ear.connection).abort()
+    await ear.end
+
+
 async def test_a_server_that_is_not_there_is_an_error():
     assert isinstance(await refusal("ws://127.0.0.1:1/ocpp/CS-1"), OSError)
 

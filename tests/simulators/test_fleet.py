@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from datetime import datetime
 
@@ -26,6 +27,38 @@ def plans(how_many: int, scenario: Scenario = BUSY, version: str = "mix") -> lis
         throw_dice(scenario, identity_of(number, "SIM-"), version_of(number, version, 0.5))
         for number in range(1, how_many + 1)
     ]
+
+
+class Proxy:
+    """The way to a server, which can end or hang without the server's doing."""
+
+    def __init__(self, port: int):
+        self._port = port
+        self._through = True
+        self._writers: list[asyncio.StreamWriter] = []
+
+    async def start(self) -> str:
+        self._server = await asyncio.start_server(self._guest, "127.0.0.1", 0)
+        return f"ws://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/ocpp"
+
+    async def _guest(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        behind, to_behind = await asyncio.open_connection("127.0.0.1", self._port)
+        self._writers += writer, to_behind
+        with contextlib.suppress(ConnectionError):
+            await asyncio.gather(self._carry(reader, to_behind), self._carry(behind, writer))
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            if self._through:
+                writer.write(data)
+
+    def hang(self) -> None:
+        self._through = False
+
+    def stop(self) -> None:
+        self._server.close()
+        for writer in self._writers:
+            writer.transport.abort()
 
 
 async def test_a_fleet_charges_and_ends_with_nothing_owed(baseline_url, tmp_path):
@@ -87,6 +120,33 @@ async def test_stopping_ends_a_run_at_once_and_gracefully(baseline_url):
 
     assert fleet.seconds < 10
     assert fleet.summary()["unacknowledged"] == 0
+
+
+@pytest.mark.parametrize("gone", [True, False], ids=["gone", "hanging"])
+async def test_a_server_that_goes_away_for_good_does_not_hold_up_the_end(baseline, gone):
+    """Either it is gone, and its port refuses, or it hangs: it takes every byte and answers none."""
+    server = await baseline.start_baseline()
+    port = server.sockets[0].getsockname()[1]
+    proxy = Proxy(port)
+    url = await proxy.start()
+    fleet = Fleet(plans(6), Orders(url, seconds=1.0, speed=200.0, ramp=1000.0, drain=0.6))
+    running = asyncio.create_task(fleet.run())
+    async with asyncio.timeout(10):
+        while not fleet.summary()["sessions_acknowledged"]:
+            await asyncio.sleep(0.01)
+        if gone:
+            proxy.stop()
+        else:
+            proxy.hang()
+        await running
+    server.close()
+    proxy.stop()
+    summary = fleet.summary()
+
+    assert summary["seconds"] <= 1.0 + 0.6 + 0.2
+    assert summary["unacknowledged"] > 0
+    assert summary["sessions_acknowledged"] < summary["sessions_closed"] == summary["sessions_opened"]
+    assert fleet.tally.connected == 0
 
 
 async def test_where_nobody_listens_nobody_connects():

@@ -6,7 +6,9 @@ import asyncio
 import json
 import os
 import signal
+import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,31 @@ def test_an_audit_without_its_files_is_status_two(tmp_path):
 
     assert result.exit_code == 2
     assert "cannot read" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("sent", "says"), [(0, "No session ran"), (2, "The server answered none of the 2 messages")]
+)
+def test_an_audit_of_nothing_acknowledged_proves_nothing(tmp_path, ledger, sent, says):
+    for letter in range(1, sent + 1):
+        ledger.add("sent", operator=None, station="CS-1", version="1.6", letter=letter, session=1,
+                   id=f"run.{letter}", action="MeterValues", payload=b'{"meterValue":[]}')  # fmt: skip
+    ledger.close()
+    with closing(sqlite3.connect(tmp_path / "csms.db")) as database:
+        database.executescript(
+            "CREATE TABLE operators (id, name); CREATE TABLE stations (id, operator_id, identity);"
+            "CREATE TABLE samples (station_id, session_id, sampled_at, register_wh);"
+            "CREATE TABLE sessions (id, operator_id, station_id, transaction_id, evse_id, token, started_at, ended_at,"
+            " meter_start_wh, meter_stop_wh, energy_wh);"
+        )
+    arguments = ["audit", "--ledger", str(ledger.path), "--database", f"sqlite:///{tmp_path}/csms.db"]
+    as_json, as_table = runner.invoke(app, [*arguments, "--json"]), runner.invoke(app, arguments)
+
+    assert (as_json.exit_code, as_table.exit_code) == (2, 2)
+    assert json.loads(as_json.stdout)["proved"] is False
+    for result in (as_json, as_table):
+        assert "nothing is proved" in result.stderr
+        assert says in result.stderr
 
 
 @pytest.mark.journey
@@ -116,3 +143,25 @@ async def test_the_reference_station_runs_from_the_command_line(baseline_url):
     out, error = await process.communicate()
     assert process.returncode == 1
     assert b"failed" in error
+
+
+@pytest.mark.journey
+async def test_a_run_whose_server_goes_away_ends_in_time_and_says_what_is_owed(baseline):
+    server = await baseline.start_baseline()
+    url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/ocpp"
+    process = await program(
+        "run", "--url", url, "--stations", "5", "--for", "2", "--drain", "1", "--speed", "200",
+        "--scenario", "busy", "--json",
+    )  # fmt: skip
+    async with asyncio.timeout(20):
+        while not server.connections:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(1)
+        server.close()
+        out, error = await process.communicate()
+    summary = json.loads(out.splitlines()[-1])
+
+    assert process.returncode == 0, error.decode()
+    assert summary["seconds"] <= 2 + 1 + 0.5
+    assert summary["unacknowledged"] > 0
+    assert f"{summary['unacknowledged']} transaction messages were not acknowledged" in error.decode()

@@ -60,11 +60,3 @@ def test_a_report_shows_what_was_found_with_examples(monkeypatch):
 
     assert "stored twice" in printed.getvalue()
     assert "2 rows [ids 1, 2]" in printed.getvalue()
-
-
-def test_a_report_about_nothing_says_so(monkeypatch):
-    printed = io.StringIO()
-    monkeypatch.setattr(sys, "stdout", printed)
-    screen.show_report(Report())
-
-    assert "nothing is proved" in printed.getvalue()

@@ -15,7 +15,13 @@ from tests.storage.conftest import after
 
 
 def command(id: int = 7, **fields: Any) -> Command:
-    named = {"operator": "default", "station": "CS-1", "action": "Reset", "request": {"type": "Hard"}, "created_at": NOW}
+    named = {
+        "operator": "default",
+        "station": "CS-1",
+        "action": "Reset",
+        "request": {"type": "Hard"},
+        "created_at": NOW,
+    }
     return Command(id=id, **named | fields)
 
 

@@ -128,7 +128,9 @@ async def test_sessions_of_a_station_without_a_clock_can_be_paged(database, quer
 async def test_samples_are_in_the_order_of_their_time(database, queries, station):
     later = Reading(after(2), (Sample("20"),), register_wh=20.0)
     sooner = Reading(after(1), (Sample("10", unit="Wh"),), register_wh=10.0)
-    unit = unit_of(station, session(1), session(2), metered=[Metered(1, 1, 1, [later, sooner]), Metered(2, 1, 1, [later])])
+    unit = unit_of(
+        station, session(1), session(2), metered=[Metered(1, 1, 1, [later, sooner]), Metered(2, 1, 1, [later])]
+    )
     await database.writer.commit(unit)
     rows = await queries.samples(1)
     assert [row["register_wh"] for row in rows] == [10.0, 20.0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from csms.domain.stations import Station
 from csms.domain.unit import Unit
 from csms.settings import Settings
 from csms.storage import admin
+from csms.storage.database import open_database
 from csms.storage.tables import metadata
 from csms.web.access import Trusted
 from tests.cluster.line import JoinedLine
@@ -25,13 +27,19 @@ from tests.conftest import NOW
 
 ADMIN_KEY = "csms_a-key-for-tests-only"
 PROBLEM = "application/problem+json"
+_KEPT = ("operators", "counters")
+_TABLES = [table.name for table in reversed(metadata.sorted_tables) if table.name not in _KEPT]
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def opened(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
     path = shutil.copy(migrated, tmp_path_factory.mktemp("web") / "csms.db")
-    async with open_system(Settings(database_url=f"sqlite:///{path}", storage_patience=0)) as system:
-        yield system
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "csms.app.open_database", partial(open_database, synchronous="OFF")
+        )  # Nothing waits for the disk.
+        async with open_system(Settings(database_url=f"sqlite:///{path}", storage_patience=0)) as system:
+            yield system
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -39,13 +47,12 @@ async def system(opened: System) -> System:
     """A central system with its first operator and an admin key, and nothing else."""
 
     def empty(connection: sa.Connection) -> None:
-        for table in reversed(metadata.sorted_tables):
-            if table.name not in ("operators", "counters"):
-                connection.execute(sa.delete(table))
+        for table in _TABLES:
+            connection.exec_driver_sql(f'DELETE FROM "{table}"')
+        admin.put_key("admin", "admin", opened.vault.key_hash(ADMIN_KEY), NOW)(connection)
 
     opened.gateway.stations.clear()
     await opened.database.writer.run(empty)
-    await opened.database.writer.run(admin.put_key("admin", "admin", opened.vault.key_hash(ADMIN_KEY), NOW))
     return opened
 
 

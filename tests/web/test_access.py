@@ -21,7 +21,17 @@ async def test_bearer_of_the_key_may(outside, scheme) -> None:
 
 @pytest.mark.parametrize(
     "header",
-    [None, "", "Bearer", "Bearer ", f"Basic {ADMIN_KEY}", ADMIN_KEY, f"Bearer {ADMIN_KEY}x", "Bearer \xe4\xff", "Bearer '--"],
+    [
+        None,
+        "",
+        "Bearer",
+        "Bearer ",
+        f"Basic {ADMIN_KEY}",
+        ADMIN_KEY,
+        f"Bearer {ADMIN_KEY}x",
+        "Bearer \xe4\xff",
+        "Bearer '--",
+    ],
 )
 async def test_others_are_told_to_send_a_key(outside, header) -> None:
     headers = {} if header is None else {"Authorization": header.encode("latin-1")}

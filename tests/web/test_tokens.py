@@ -32,7 +32,11 @@ async def test_value_is_compared_without_case(api) -> None:
 
 @pytest.mark.parametrize(
     ("expires_at", "effective"),
-    [("2020-01-01T00:00:00Z", "expired"), ("2020-01-01T00:00:00+05:30", "expired"), ("9999-12-31T23:59:59Z", "accepted")],
+    [
+        ("2020-01-01T00:00:00Z", "expired"),
+        ("2020-01-01T00:00:00+05:30", "expired"),
+        ("9999-12-31T23:59:59Z", "accepted"),
+    ],
 )
 async def test_expiry_decides_what_a_station_is_told(api, expires_at, effective) -> None:
     token = (await api.put(f"{TOKENS}/TAG", json={"expires_at": expires_at})).json()
