@@ -10,16 +10,11 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from csms import app as system
-from csms import logs
-from csms.cli import demo as demos
-from csms.cli import doctor as doctors
 from csms.cli import sessions, stations, tokens
 from csms.cli.client import CommandError
 from csms.cli.show import Config, Json, put_json, run, table
 from csms.settings import SettingsError, load_settings
-from csms.storage.database import DatabaseError, lock_database, sqlite_path
-from csms.storage.database import migrate as migrate_database
+from csms.storage.place import DatabaseError, StartError, sqlite_path
 
 T = TypeVar("T")
 
@@ -35,11 +30,14 @@ app.add_typer(sessions.app, name="session")
 @app.command()
 def serve(config: Config = None) -> None:
     """Run the server until it is told to stop (Ctrl-C or SIGTERM)."""
+    from csms import app as system
+    from csms import logs
+
     try:
         settings = load_settings(config)
         logs.configure(settings.log_level, settings.log_format)
         run_loop(system.serve(settings, lambda line: print(line, flush=True)))
-    except (SettingsError, DatabaseError, system.StartError) as error:
+    except (SettingsError, DatabaseError, StartError) as error:
         _stop(str(error))
 
 
@@ -53,6 +51,8 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """Run a server with a fleet of simulated stations charging on it, and audit that nothing was lost."""
+    from csms import logs
+    from csms.cli import demo as demos
 
     def work() -> dict[str, Any]:
         try:
@@ -60,7 +60,7 @@ def demo(
                 plan = demos.Demo(count, seconds, speed, version, place, show=not as_json)
                 logs.configure("warning", "auto")
                 return run_loop(demos.run(plan, lambda line: print(line, file=sys.stderr, flush=True)))
-        except (SettingsError, DatabaseError, system.StartError) as error:
+        except (SettingsError, DatabaseError, StartError) as error:
             raise CommandError(str(error)) from None
 
     summary = run(work, as_json)
@@ -75,6 +75,8 @@ def demo(
 @app.command()
 def migrate(config: Config = None, as_json: Json = False) -> None:
     """Bring the database's schema up to date (the server does so by itself when it starts)."""
+    from csms.storage.database import lock_database
+    from csms.storage.database import migrate as migrate_database
 
     def work() -> tuple[Path, str | None, str]:
         try:
@@ -96,6 +98,7 @@ def migrate(config: Config = None, as_json: Json = False) -> None:
 @app.command()
 def doctor(config: Config = None, as_json: Json = False) -> None:
     """Look for what could keep the system from working; exit status 1 if something does."""
+    from csms.cli import doctor as doctors
 
     def work() -> list[doctors.Finding]:
         try:

@@ -38,8 +38,9 @@ from csms.ocpp.version import Version
 from csms.settings import Settings
 from csms.storage import admin
 from csms.storage.commands import CommandLog
-from csms.storage.database import Database, open_database, sqlite_path
+from csms.storage.database import Database, open_database
 from csms.storage.outbox import Outbox
+from csms.storage.place import StartError, control_path, sqlite_path
 from csms.storage.queries import Queries
 from csms.storage.records import Records, open_records
 from csms.web.access import Trusted
@@ -51,10 +52,6 @@ log = structlog.get_logger()
 _DRAIN_HTTP = 5  # s
 _BACKLOG = 100
 _DRAIN_EVENTS = 2.0  # s
-
-
-class StartError(Exception):
-    """The server cannot start; the message says why and what to do."""
 
 
 @dataclass
@@ -148,19 +145,6 @@ def _spare_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
-
-
-def control_path(database: Path) -> Path:
-    """The socket through which the command line reaches the server of this database."""
-    path = database.with_name(database.name + ".sock")
-    if len(os.fsencode(path)) < 100:
-        return path
-    # The system bounds the length of a socket's path (108 bytes on Linux, 104 on macOS).
-    import hashlib
-    import tempfile
-
-    digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:24]
-    return Path(tempfile.gettempdir()) / f"csms-{os.getuid()}-{digest}.sock"
 
 
 def release() -> str:

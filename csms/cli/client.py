@@ -15,10 +15,8 @@ from typing import Any, TypeVar
 
 import httpx
 
-from csms.app import StartError, control_path, open_system
 from csms.settings import Settings, SettingsError, load_settings
-from csms.storage.database import DatabaseError, DatabaseLocked, sqlite_path
-from csms.web.access import Trusted
+from csms.storage.place import DatabaseError, DatabaseLocked, StartError, control_path, sqlite_path
 
 T = TypeVar("T")
 
@@ -98,6 +96,10 @@ async def _client(settings: Settings, server: str | None) -> AsyncIterator[Clien
         async with httpx.AsyncClient(base_url="http://csms", transport=transport, timeout=_PATIENCE) as http:
             yield Client(http)
         return
+    # The whole system, imported only by whoever is it: that takes longer than to ask a running one.
+    from csms.app import open_system
+    from csms.web.access import Trusted
+
     try:
         async with open_system(settings) as system:
             transport = httpx.ASGITransport(Trusted(system.api))

@@ -17,11 +17,11 @@ from typing import Any
 import httpx
 import msgspec
 
-from csms.app import control_path, serve
+from csms.app import serve
 from csms.cli.client import Client, CommandError
 from csms.domain.credentials import new_password
 from csms.settings import Settings, load_settings
-from csms.storage.database import sqlite_path
+from csms.storage.place import control_path, sqlite_path
 
 TOKENS = [f"SIM-TOKEN-{number:04}" for number in range(1, 101)]  # What simulated drivers carry.
 _CHUNK = 1000

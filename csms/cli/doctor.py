@@ -15,10 +15,9 @@ from urllib.parse import quote
 
 import httpx
 
-from csms.app import control_path
 from csms.bus.broker import BrokerAddress, BrokerUrlError
 from csms.settings import Settings
-from csms.storage.database import DatabaseError, sqlite_path
+from csms.storage.place import DatabaseError, control_path, sqlite_path
 
 _ENOUGH_DISK = 1 << 30
 

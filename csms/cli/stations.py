@@ -12,7 +12,6 @@ from urllib.parse import quote
 
 import msgspec
 import typer
-from rich.progress import Progress
 
 from csms.cli.client import Client, CommandError, with_client
 from csms.cli.show import Config, Json, OperatorName, ServerUrl, moment, put_json, run, table
@@ -131,6 +130,8 @@ def import_(
 async def _import(
     client: Client, lines: list[bytes], operator: str, passwords: IO[bytes] | None, quiet: bool
 ) -> dict[str, Any]:
+    from rich.progress import Progress  # Slow to import.
+
     created = updated = 0
     with Progress(disable=quiet) as progress:
         task = progress.add_task("Importing stations", total=len(lines))

@@ -40,6 +40,7 @@ from csms.storage.records import Known, Records
 log = structlog.get_logger()
 
 _SWEEP = 1.0  # s between looks at deadlines and liveness
+_FAREWELL = 1.0  # s for the last words to arrive, once everything is done
 _TELL = 10.0  # s between lines about limits that were exceeded
 _SHAPELESS = b"\0" * 32  # Compared with where there is no station, so that this takes as long as where there is one.
 
@@ -97,7 +98,10 @@ class Gateway:
             await asyncio.sleep(0.01)
         for link in [*self._links(), *self.handshakes]:
             link.close(1012, "service restart")
-        while (self.stations or self.listener.open) and monotonic() < until:
+        while (self.stations or self.handshakes) and monotonic() < until:
+            await asyncio.sleep(0.01)
+        until = min(until, monotonic() + _FAREWELL)
+        while self.listener.open and monotonic() < until:
             await asyncio.sleep(0.01)
         self._sweeper.cancel()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -68,9 +69,20 @@ class CommandLog:
         return None if row is None else _command(row)
 
 
-def end_forgotten(connection: sa.Connection) -> None:
+def end_forgotten(connection: sa.Connection, now: datetime) -> None:
     """Commands that a killed server left open: what became of them is unknown, and they are not sent again."""
-    connection.execute(sa.update(commands).where(commands.c.status == "pending").values(status="unknown"))
+    query = (
+        sa.select(commands.c.id, commands.c.action, operators.c.name.label("operator"), stations.c.identity)
+        .join_from(commands, stations, commands.c.station_id == stations.c.id)
+        .join(operators, commands.c.operator_id == operators.c.id)
+        .where(commands.c.status == "pending")
+    )
+    for row in connection.execute(query).all():
+        settled = sa.update(commands).where(commands.c.id == row.id).values(status="unknown", settled_at=now)
+        connection.execute(settled)
+        event = CommandSettled(at=now, command=row.id, action=row.action, status="unknown")
+        told = {"at": now, "operator": row.operator, "station": row.identity, "events": _text([event])}
+        connection.execute(sa.insert(outbox).values(told))
 
 
 def _text(value: Any) -> str | None:

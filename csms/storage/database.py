@@ -18,19 +18,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from csms.domain.ports import StorageUnavailable
 from csms.storage.lookups import Lookups
+from csms.storage.place import DatabaseError, DatabaseLocked, sqlite_path
 from csms.storage.sqlite import SqliteWriter
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 _CHECKED_SIZE = 256 << 20  # Bytes up to which a file is read whole at every start, to see that it is not damaged.
 _LOCK_WAIT = 5.0  # s
-
-
-class DatabaseError(Exception):
-    """The database cannot be used; the message says what to do."""
-
-
-class DatabaseLocked(DatabaseError):
-    """Another process holds the database: a running server, or a command at work."""
 
 
 @dataclass(frozen=True)
@@ -53,26 +46,13 @@ class Database:
         self.lock.close()
 
 
-def sqlite_path(url: str) -> Path:
-    """The file that `sqlite:///path` names (driver names are optional); DatabaseError for other databases."""
-    try:
-        parsed = sa.make_url(url)
-    except sa.exc.ArgumentError:
-        raise DatabaseError(f"CSMS_DATABASE_URL is no database URL: {url!r}. Write sqlite:///csms.db") from None
-    if parsed.get_backend_name() != "sqlite":
-        raise DatabaseError(
-            f"This version keeps its data in SQLite only, not in {parsed.get_backend_name()}: "
-            "set CSMS_DATABASE_URL to sqlite:///path"
-        )
-    if not parsed.database or parsed.database == ":memory:":
-        raise DatabaseError("The database must be a file, so that it survives: set CSMS_DATABASE_URL to sqlite:///path")
-    return Path(parsed.database).absolute()
-
-
 def lock_database(path: Path) -> IO[str]:
     """Take the exclusive lock that says «I am the one process that writes»; DatabaseLocked when it is taken."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle = open(path.with_name(path.name + ".lock"), "a+")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = open(path.with_name(path.name + ".lock"), "a+")
+    except OSError as error:
+        raise DatabaseError(f"Cannot write to {path.parent} ({error}). Choose another CSMS_DATABASE_URL.") from error
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -112,10 +92,7 @@ def migrate(path: Path) -> tuple[str | None, str]:
 async def open_database(url: str, *, synchronous: str = "FULL", patience: float = 25.0) -> Database:
     """Lock, migrate and open. DatabaseLocked when a server runs on it, DatabaseError with the remedy otherwise."""
     path = sqlite_path(url)
-    try:
-        lock = lock_database(path)
-    except OSError as error:
-        raise DatabaseError(f"Cannot write to {path.parent} ({error}). Choose another CSMS_DATABASE_URL.") from error
+    lock = lock_database(path)
     try:
         migrate(path)
         writer = await _writer(path, synchronous, patience)

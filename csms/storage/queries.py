@@ -98,7 +98,7 @@ class Queries:
         if station is not None:
             query = query.where(stations.c.identity == station)
         if token is not None:
-            query = query.where(sessions.c.token == token)
+            query = query.where(sa.func.lower(sessions.c.token) == token.lower())
         if active is not None:
             query = query.where(sessions.c.ended_at.is_(None) if active else sessions.c.ended_at.is_not(None))
         if cursor is not None:

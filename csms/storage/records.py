@@ -173,7 +173,7 @@ async def open_records(database: Database, now: datetime) -> Records:
         connection.execute(
             sa.update(counters).where(counters.c.name == "server_start").values(value=counters.c.value + 1)
         )
-        end_forgotten(connection)
+        end_forgotten(connection, now)
         # A server that was killed could not say that its stations are gone.
         connection.execute(sa.update(stations).where(stations.c.connected_at.is_not(None)).values(connected_at=None))
         return connection.execute(sa.select(counters.c.value).where(counters.c.name == "server_start")).scalar_one()

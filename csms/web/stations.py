@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -39,8 +40,8 @@ class Imported(msgspec.Struct, forbid_unknown_fields=True):
     id: str
     version: str | None = None  # Informative: the version is agreed on at each connection.
     password: _Password | msgspec.UnsetType | None = msgspec.UNSET
-    admission: Literal["accepted", "pending", "rejected"] = "accepted"
-    strict: bool = False
+    admission: Literal["accepted", "pending", "rejected"] | msgspec.UnsetType = msgspec.UNSET
+    strict: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 _line = msgspec.json.Decoder(Imported)
@@ -103,16 +104,16 @@ async def import_stations(
 ) -> ImportReport:
     """Create or change many stations: one JSON object a line, all of them or none.
 
-    `{"id": "CP-1"}` gets a generated password, `{"id": "CP-2", "password": null}` none.
+    A new `{"id": "CP-1"}` gets a generated password, `{"id": "CP-2", "password": null}` none. What a line leaves out
+    stays as it is at a station that is there.
     """
     lines = (await request.body()).splitlines()
     if len(lines) > MOST_IMPORTED:
         raise Problem(413, f"Send at most {MOST_IMPORTED} lines in one request.")
-    rows: list[tuple[str, dict[str, Any]]] = []
-    generated: dict[str, str] = {}
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            rows.append(_imported(services, operator, number, line, generated))
+    sent = [_imported(number, line) for number, line in enumerate(lines, 1) if line.strip()]
+    known = await services.queries.station_numbers(operator, [station.id for station in sent])
+    generated = {station.id: new_password() for station in sent if _needs_password(station, known)}
+    rows = [(station.id, _columns(services, operator, station, generated)) for station in sent]
     operator_id = await services.write(admin.ensure_operator(operator))
     created = await services.write(admin.put_stations(operator_id, rows, services.clock()))
     numbers = await services.queries.station_numbers(operator, [identity for identity, _ in rows])
@@ -128,19 +129,29 @@ async def find_station(services: Services, operator: str, identity: str) -> Row:
     return row
 
 
-def _imported(
-    services: Services, operator: str, number: int, line: bytes, generated: dict[str, str]
-) -> tuple[str, dict[str, Any]]:
+def _imported(number: int, line: bytes) -> Imported:
     try:
         sent = _line.decode(line)
         usable_name(sent.id)
     except (msgspec.DecodeError, ValueError) as error:
         raise Problem(422, f"Line {number}: {str(error).rstrip('.')}. Nothing was imported.") from None
-    password = sent.password
-    if password is msgspec.UNSET:
-        password = generated[sent.id] = new_password()
-    hashed = None if password is None else services.vault.station_hash(operator, sent.id, password.encode())
-    return sent.id, {"password_hash": hashed, "admission": sent.admission, "strict": sent.strict}
+    return sent
+
+
+def _needs_password(sent: Imported, known: Collection[str]) -> bool:
+    return sent.password is msgspec.UNSET and sent.id not in known
+
+
+def _columns(services: Services, operator: str, sent: Imported, generated: dict[str, str]) -> dict[str, Any]:
+    """What a line changes of its station."""
+    given = {"admission": sent.admission, "strict": sent.strict}
+    columns = {name: value for name, value in given.items() if value is not msgspec.UNSET}
+    password = generated.get(sent.id, sent.password)
+    if password is None:
+        columns["password_hash"] = None
+    elif password is not msgspec.UNSET:
+        columns["password_hash"] = services.vault.station_hash(operator, sent.id, password.encode())
+    return columns
 
 
 def _view(row: Row) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from csms.cli.demo import Demo
 
 
 def plan(directory, **changes) -> Demo:
-    given = {"stations": 2, "seconds": 2.0, "speed": 60.0, "version": "mix", "directory": directory, "show": False}
+    given = {"stations": 4, "seconds": 5.0, "speed": 120.0, "version": "mix", "directory": directory, "show": False}
     return Demo(**given | changes)
 
 
@@ -68,7 +68,7 @@ async def test_demo_runs_from_start_to_audit(tmp_path, monkeypatch):
     monkeypatch.setenv("CSMS_HTTP_PORT", "0")
     said: list[str] = []
     summary = await demos.run(plan(tmp_path), said.append)
-    assert summary["stations_connected"] == 2
+    assert summary["stations_connected"] == 4
     assert summary["acknowledged_lost"] == 0
     assert any(line.startswith("Fleet:") for line in said)
     assert plan(tmp_path).passwords.stat().st_mode & 0o777 == 0o600

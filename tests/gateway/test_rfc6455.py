@@ -12,6 +12,7 @@ import zlib
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import pytest
@@ -42,7 +43,7 @@ def text(name: str, size: int = 0) -> bytes:
 
 def fragments(message: bytes, *cuts: int, rsv: int = 0) -> list[bytes]:
     edges = [0, *cuts, len(message)]
-    parts = [message[start:stop] for start, stop in zip(edges, edges[1:], strict=False)]
+    parts = [message[start:stop] for start, stop in pairwise(edges)]
     firsts = [BEGIN | rsv, *[MORE] * (len(parts) - 2), END]
     return [frame(part, first) for part, first in zip(parts, firsts, strict=True)]
 

@@ -91,5 +91,14 @@ async def test_commands_of_a_killed_server_are_unknown_to_the_next(log, database
 
 
 async def test_nothing_forgotten_nothing_ended(log, database, rows):
-    await database.writer.run(end_forgotten)
+    await database.writer.run(lambda connection: end_forgotten(connection, NOW))
     assert await rows("SELECT count(*) FROM commands") == [(0,)]
+
+
+async def test_what_a_killed_server_left_open_is_unknown_and_told(log, database, rows, station):
+    await log.opened(command(), station.operator_id, station.id)
+    await open_records(database, NOW)
+    ((status, settled_at),) = await rows("SELECT status, settled_at FROM commands")
+    assert status == "unknown" and settled_at is not None
+    ((events,),) = await rows("SELECT events FROM outbox")
+    assert '"type":"command.settled"' in events and '"status":"unknown"' in events

@@ -1,0 +1,58 @@
+"""Where a database lies, and what keeps it from being used; light, for commands that only talk to its server."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+import tempfile
+from pathlib import Path
+from urllib.parse import unquote
+
+
+class StartError(Exception):
+    """The server cannot start; the message says why and what to do."""
+
+
+class DatabaseError(Exception):
+    """The database cannot be used; the message says what to do."""
+
+
+class DatabaseLocked(DatabaseError):
+    """Another process holds the database: a running server, or a command at work."""
+
+
+def sqlite_path(url: str) -> Path:
+    """The file that `sqlite:///path` names (driver names are optional); DatabaseError for other databases."""
+    found = re.fullmatch(r"(\w+)(?:\+\w+)?://([^/?]*)(?:/([^?]*))?(?:\?.*)?", url)
+    if found is None:
+        raise DatabaseError(f"CSMS_DATABASE_URL is no database URL: {url!r}. Write sqlite:///csms.db")
+    engine, host, name = found.groups()
+    if engine != "sqlite":
+        raise DatabaseError(
+            f"This version keeps its data in SQLite only, not in {engine}: set CSMS_DATABASE_URL to sqlite:///path"
+        )
+    if host or not name or name == ":memory:":
+        raise DatabaseError("The database must be a file, so that it survives: set CSMS_DATABASE_URL to sqlite:///path")
+    return Path(unquote(name)).absolute()
+
+
+def control_path(database: Path) -> Path:
+    """The socket through which the command line reaches the server of this database."""
+    path = database.with_name(database.name + ".sock")
+    if len(os.fsencode(path)) < 100:
+        return path
+    # The system bounds the length of a socket's path (108 bytes on Linux, 104 on macOS).
+    digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:24]
+    return _own_folder() / f"{digest}.sock"
+
+
+def _own_folder() -> Path:
+    """A folder among the temporary files that nobody else may put a socket into."""
+    folder = Path(tempfile.gettempdir()) / f"csms-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise StartError(f"{folder} is not yours alone: remove it, or choose a shorter CSMS_DATABASE_URL.")
+    return folder
