@@ -18,6 +18,7 @@ from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import structlog
 import uvicorn
 from fastapi import FastAPI
@@ -31,6 +32,7 @@ from csms.bus.retention import keep_bounded
 from csms.bus.state import StationStates
 from csms.cluster.desk import Desk
 from csms.domain.credentials import KEY_BYTES, Vault, new_api_key
+from csms.domain.quirks import Quirks, read_quirks
 from csms.gateway.admission import Address
 from csms.gateway.server import Gateway, Limits
 from csms.metrics import GatewayMetrics, MqttCounters, exposition
@@ -167,7 +169,10 @@ def _gateway(settings: Settings, database: Database, records: Records, vault: Va
         records=records,
         vault=vault,
         policy=Policy(
-            settings.heartbeat_interval, settings.retry_interval, concurrent=settings.concurrent_tokens
+            settings.heartbeat_interval,
+            settings.retry_interval,
+            concurrent=settings.concurrent_tokens,
+            quirks=_quirks(settings),
         ),
         limits=Limits(
             handshake=settings.handshake_deadline,
@@ -197,6 +202,17 @@ def _gateway(settings: Settings, database: Database, records: Records, vault: Va
         clock=now_utc,
         base=settings.ocpp_path,
     )
+
+
+def _quirks(settings: Settings) -> Quirks:
+    """The rules of the configured file, or of the one that comes along (in a checkout, or inside the package)."""
+    here = Path(__file__).parent
+    shipped = (here / "config" / "quirks.toml", here.parent / "config" / "quirks.toml")
+    path = settings.quirks_file or next(path for path in shipped if path.exists())
+    try:
+        return read_quirks(path.read_bytes())
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise StartError(f"{path}: {error}. Correct it, or leave CSMS_QUIRKS_FILE away.") from None
 
 
 async def _start_gateway(system: System) -> None:

@@ -57,6 +57,7 @@ class Settings(BaseSettings):
     registration: Literal["closed", "open"] = "closed"
     hide_unknown: bool = False
     strict: bool = False
+    quirks_file: Path | None = None
     concurrent_tokens: Literal["allow", "refuse"] = "allow"
     heartbeat_interval: int = Field(300, ge=1, description="s")
     retry_interval: int = Field(60, ge=1, description="s")

@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeVar, get_args, get_type_hints
 import msgspec
 
 from csms.domain.ports import Records
+from csms.domain.quirks import Quirks
 from csms.domain.stations import Station
 from csms.domain.unit import Unit
 from csms.ocpp import frames, tolerance
@@ -41,6 +42,7 @@ class Policy:
     heartbeat_interval: int = 300  # s
     retry_interval: int = 60  # s, for a station that is not accepted yet
     concurrent: Concurrent = "allow"  # A token that is in use elsewhere may be used all the same (T08).
+    quirks: Quirks = field(default_factory=Quirks, repr=False)
     jitter: float = 0.2  # Spreads the intervals of stations that came back together.
     random: Callable[[], float] = field(default=random, repr=False)
 
@@ -71,6 +73,11 @@ class Context:
         if self._unit is None:
             self._unit = Unit(self.station, self.now)
         return self._unit
+
+    @property
+    def booting(self) -> bool:
+        """Whether this message is a boot: what it says of the station counts already for its answer."""
+        return self._unit is not None and self._unit.booted is not None
 
     @property
     def work(self) -> Unit | None:

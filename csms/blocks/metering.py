@@ -26,7 +26,7 @@ _encode = msgspec.json.Encoder().encode
 
 @answers
 async def meter_values_16(request: v16.MeterValues, ctx: Context) -> v16.MeterValuesResponse:
-    readings = readings_16(request.meter_value, ctx.now)
+    readings = in_wh(ctx, readings_16(request.meter_value, ctx.now))
     session = None
     if request.transaction_id is not None:
         session = await find_session(ctx, str(request.transaction_id))
@@ -41,7 +41,7 @@ async def meter_values_16(request: v16.MeterValues, ctx: Context) -> v16.MeterVa
 @answers
 async def meter_values_2x(request: v201.MeterValues, ctx: Context) -> v201.MeterValuesResponse:
     """Readings outside any transaction; those of a transaction come in TransactionEvent."""
-    await add_readings(ctx, None, (request.evse_id, None), readings_2x(request.meter_value, ctx.now))
+    await add_readings(ctx, None, (request.evse_id, None), in_wh(ctx, readings_2x(request.meter_value, ctx.now)))
     return v201.MeterValuesResponse()
 
 
@@ -115,6 +115,24 @@ def readings_2x(values: list[v201.MeterValue] | None, received_at: datetime) -> 
 def _place_2x(samples: list[v201.SampledValue]) -> int:
     """Where in its transaction a moment lies; samples that could not be read are missing (T55)."""
     return next((_PLACE[sample.context] for sample in samples if sample.context in _PLACE), WITHIN)
+
+
+def in_wh(ctx: Context, readings: list[Reading]) -> list[Reading]:
+    """Registers of a station that is known to mislabel them; the samples stay as sent (T57)."""
+    factor = register_factor(ctx)
+    if factor == 1.0:
+        return readings
+    return [
+        reading
+        if reading.register_wh is None
+        else msgspec.structs.replace(reading, register_wh=round(reading.register_wh * factor, 4))
+        for reading in readings
+    ]
+
+
+def register_factor(ctx: Context) -> float:
+    quirk = ctx.station.quirk
+    return 1.0 if quirk is None else quirk.register_factor
 
 
 def _sample_16(sent: v16.SampledValue) -> Sample:

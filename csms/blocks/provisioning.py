@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from csms.blocks.dispatch import Context, answers
 from csms.domain.events import StationBooted
 from csms.domain.stations import Boot
@@ -44,6 +46,7 @@ def _booted(ctx: Context, boot: Boot) -> tuple[str, int]:
     """Take the operator's decision over as the station's registration; it outlives connection and restart (T41)."""
     admission = ctx.station.admission
     ctx.unit.booted = boot
+    ctx.unit.quirk = ctx.policy.quirks.of(boot.vendor, boot.model, boot.firmware)
     ctx.unit.registration = admission
     ctx.unit.events.append(
         StationBooted(
@@ -54,6 +57,9 @@ def _booted(ctx: Context, boot: Boot) -> tuple[str, int]:
     return REGISTRATION[admission], ctx.policy.interval(admission == "accepted")
 
 
-def wire_time(ctx: Context):
-    """Now, in whole seconds: some stations reject fractions of a second (T48, T50)."""
+def wire_time(ctx: Context) -> datetime | str:
+    """Now, in whole seconds: some stations reject fractions of a second, and a few ask for three decimals (T48, T50)."""
+    quirk = ctx.unit.quirk if ctx.booting else ctx.station.quirk
+    if quirk is not None and quirk.milliseconds:
+        return ctx.now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return ctx.now.replace(microsecond=0)

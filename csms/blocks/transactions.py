@@ -11,7 +11,15 @@ import msgspec
 
 from csms.blocks.authorization import judge, remembered, tag_info, token_info, unshared
 from csms.blocks.dispatch import Context, answers
-from csms.blocks.metering import find_session, metered_event, readings_2x, readings_16, without_stored
+from csms.blocks.metering import (
+    find_session,
+    in_wh,
+    metered_event,
+    readings_2x,
+    readings_16,
+    register_factor,
+    without_stored,
+)
 from csms.blocks.reservations import used
 from csms.domain.events import MessageUnmatched, SessionClosed, SessionOpened
 from csms.domain.ports import Use
@@ -20,6 +28,7 @@ from csms.domain.sessions import (
     END,
     NO_START,
     REFUSED,
+    RESCALED,
     SUPERSEDED,
     UNPLAUSIBLE_TIME,
     Mark,
@@ -68,8 +77,8 @@ async def stop_16(request: v16.StopTransaction, ctx: Context) -> v16.StopTransac
         return answer
     if session.is_open:  # Otherwise it is a repeat: same answer, nothing changes (T11).
         ended_at = trusted_time(request.timestamp, ctx.now)
-        readings = await without_stored(ctx, session, readings_16(request.transaction_data or [], ctx.now))
-        session = metered(session, [*readings, Reading(ended_at, (), float(request.meter_stop), place=END)])
+        readings = await without_stored(ctx, session, in_wh(ctx, readings_16(request.transaction_data or [], ctx.now)))
+        session = metered(session, [*readings, Reading(ended_at, (), request.meter_stop * register_factor(ctx), place=END)])
         # No reason means Local (T14).
         ended = closed(session, ended_at, request.reason or "Local", request.id_tag)
         _close(ctx, ended if ended_at == request.timestamp else flagged(ended, UNPLAUSIBLE_TIME), readings)
@@ -94,7 +103,7 @@ async def transaction_event(
     at = trusted_time(request.timestamp, ctx.now)
     if decision and token:
         decision = await _judged_2x(ctx, session, request, token, decision)
-    readings = readings_2x(request.meter_value, ctx.now)
+    readings = in_wh(ctx, readings_2x(request.meter_value, ctx.now))
     session = metered(_moved_on(session, request, decision, at), readings)
     if request.event_type == "Ended":
         session = closed(session, at, info.stopped_reason or "Local", token.id_token if token else None)
@@ -158,6 +167,8 @@ def _begin_16(ctx: Context, request: v16.StartTransaction, decision: Decision, a
     flags = [REFUSED] if not decision.accepted else []  # Still recorded: its stop must match (T07).
     if started_at != request.timestamp:
         flags.append(UNPLAUSIBLE_TIME)
+    if register_factor(ctx) != 1.0:
+        flags.append(RESCALED)
     session = Session(
         id=ctx.records.next_session_id(),
         transaction_id=str(number),
@@ -171,8 +182,8 @@ def _begin_16(ctx: Context, request: v16.StartTransaction, decision: Decision, a
         authorization=decision.verdict,
         started_at=started_at,
         received_at=ctx.now,
-        first=Mark(BEGIN, started_at, float(request.meter_start)),
-        last=Mark(BEGIN, started_at, float(request.meter_start)),
+        first=Mark(BEGIN, started_at, request.meter_start * register_factor(ctx)),
+        last=Mark(BEGIN, started_at, request.meter_start * register_factor(ctx)),
         reservation_id=request.reservation_id,
         flags=tuple(flags),
     )
@@ -216,7 +227,7 @@ def _begin_2x(ctx: Context, request: v201.TransactionEvent, again: Session | Non
         version=ctx.version,
         started_at=trusted_time(request.timestamp, ctx.now),
         received_at=ctx.now,
-        flags=(NO_START,),
+        flags=(NO_START,) if register_factor(ctx) == 1.0 else (NO_START, RESCALED),
     )
 
 

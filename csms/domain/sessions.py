@@ -21,7 +21,7 @@ SUPERSEDED = "superseded"  # Another session started on its connector before its
 UNPLAUSIBLE_TIME = "implausible_time"  # The station's clock was lost: our receive time stands in.
 NO_START = "no_start"  # Its start has not been reported (yet).
 REFUSED = "refused"  # The token was not accepted; the station may have charged all the same.
-DECODED = "repaired"  # One of its messages broke the schema and was repaired.
+RESCALED = "rescaled"  # Its station is known to mislabel its register: a quirk was applied (T57).
 
 BEGIN, WITHIN, END = 0, 1, 2
 

@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from csms.domain.quirks import Quirk
 from csms.domain.sessions import Session
 
 Registration = Literal["accepted", "pending", "rejected"]
@@ -65,7 +66,7 @@ class Station:
 
     __slots__ = (
         "admission", "busy", "connectors", "id", "identity", "link", "newest_start", "next_transaction",
-        "operator", "operator_id", "registration", "sessions", "strict",
+        "operator", "operator_id", "quirk", "registration", "sessions", "strict",
     )  # fmt: skip
 
     def __init__(self, id: int, operator_id: int, operator: str, identity: str):
@@ -76,6 +77,7 @@ class Station:
         self.registration: Registration | None = None  # What its last boot was answered.
         self.admission: Registration = "accepted"  # What the operator decided: the answer to its next boot.
         self.strict = False
+        self.quirk: Quirk | None = None  # What its model is known to get wrong.
         self.next_transaction = 1  # 1.6 transaction ids: positive, unique for the station's life (T05, T06).
         self.connectors: dict[ConnectorRef, Connector] | None = None
         self.sessions: dict[int, Session] | None = None  # The open ones, by our id.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from csms.domain.events import AnyEvent
+from csms.domain.quirks import Quirk
 from csms.domain.sessions import Reading, Session
 from csms.domain.stations import Boot, Connector, Registration, Station
 
@@ -65,7 +66,7 @@ class Unit:
 
     __slots__ = (
         "at", "booted", "changed", "connection", "connectors", "events", "metered", "next_transaction", "noted",
-        "opened", "registration", "reported", "station", "unmatched",
+        "opened", "quirk", "registration", "reported", "station", "unmatched",
     )  # fmt: skip
 
     def __init__(self, station: Station, at: datetime):
@@ -80,6 +81,7 @@ class Unit:
         self.reported: list[Reported] = []
         self.noted: list[Noted] = []
         self.booted: Boot | None = None
+        self.quirk: Quirk | None = None  # Of the model that booted.
         self.registration: Registration | None = None
         self.next_transaction: int | None = None
         self.connection: tuple[str, datetime] | datetime | None = None  # (version, since) connected; time: gone.
@@ -103,6 +105,8 @@ class Unit:
         station = self.station
         if self.registration is not None:
             station.registration = self.registration
+        if self.booted is not None:
+            station.quirk = self.quirk
         if self.next_transaction is not None:
             station.next_transaction = self.next_transaction
         for connector in self.connectors:

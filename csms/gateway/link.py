@@ -256,7 +256,7 @@ class Link(asyncio.Protocol):
         elif type(event) is bytes:
             self.send(event)
         elif type(event) is Malformed:
-            log.warning("frame.malformed", **self._facts(), error=event.error.description, frame=message[:200])
+            log.warning("frame.malformed", **self._facts(), error=event.error.description, frame=message[:200].decode("utf-8", "replace"))
             for answer in (event.answer, event.following):
                 if answer is not None:
                     self.send(answer)

@@ -164,6 +164,7 @@ class Gateway:
                 self.door.guesses.succeeded(address, origin)
             version, spelling = chosen_version(request.headers, self.versions, assume_16=self.assume_16)
             station = self.stations.get(known.id) or await self.records.station(known)
+            station.quirk = self.policy.quirks.of(known.vendor, known.model, known.firmware)
             if not link.lost:
                 self._open(link, station, version, protocol, request, spelling)
                 if origin.kind != "exempt":

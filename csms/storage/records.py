@@ -41,6 +41,9 @@ class Known(msgspec.Struct, frozen=True):
     registration: str | None
     strict: bool
     next_transaction: int
+    vendor: str | None = None
+    model: str | None = None
+    firmware: str | None = None
 
 
 class Records:
@@ -198,7 +201,7 @@ _KNOWN = (
     sa.select(
         stations.c.id, stations.c.operator_id, operators.c.name.label("operator"), stations.c.identity,
         stations.c.password_hash, stations.c.admission, stations.c.registration, stations.c.strict,
-        stations.c.next_transaction,
+        stations.c.next_transaction, stations.c.vendor, stations.c.model, stations.c.firmware,
     )
     .join_from(_keys, operators, operators.c.name == _first)
     .join(stations, sa.and_(stations.c.operator_id == operators.c.id, stations.c.identity == _second))

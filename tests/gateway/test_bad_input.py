@@ -269,7 +269,6 @@ async def test_I7_report_that_never_ends_is_answered_part_by_part_and_others_are
     await usable(endless)
 
 
-@pytest.mark.xfail(reason="integers of the generated types have no bounds: beyond 64 bits the storage raises", strict=False)
 @pytest.mark.parametrize("value", [2**63, -(2**63) - 1, 10**30])
 async def test_I2_number_beyond_64_bits_never_sends_a_station_away(server, value):
     """It would come back with the same message for ever."""

@@ -1,0 +1,36 @@
+"""What some models get wrong is known beforehand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from csms.domain.quirks import Quirk, Quirks, read_quirks
+
+
+def test_first_rule_that_fits_counts():
+    narrow = Quirk(vendor="acme*", model="w?", firmware="1.*", why="seen", register_factor=1000.0)
+    wide = Quirk(vendor="*", why="all others")
+    quirks = Quirks([narrow, wide])
+    assert quirks.of("ACME Ltd", "W2", "1.4") is narrow
+    assert quirks.of("ACME Ltd", "W2", "2.0") is wide
+    assert quirks.of("ACME Ltd", "W2", None) is wide
+
+
+def test_station_that_has_not_booted_has_none():
+    assert Quirks([Quirk(vendor="*", why="all")]).of(None, None, None) is None
+    assert Quirks().of("V", "M", None) is None
+
+
+def test_shipped_file_is_read():
+    shipped = Path(__file__).parents[2] / "config" / "quirks.toml"
+    quirk = read_quirks(shipped.read_bytes()).of("CSMS Example", "kWh as Wh", None)
+    assert quirk is not None and (quirk.register_factor, quirk.milliseconds) == (1000.0, True)
+
+
+@pytest.mark.parametrize("text", [b'[[quirk]]\nvendor = "V"', b'[[quirk]]\nvendr = "V"\nwhy = ""', b"[[quirk"])
+def test_wrong_file_is_told(text: bytes):
+    with pytest.raises(msgspec.DecodeError):
+        read_quirks(text)
