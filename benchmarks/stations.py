@@ -19,6 +19,7 @@ from benchmarks.work import Talk, Version, call
 PASSWORD = "a-benchmark-password"
 _MASK = b"\x37\xfa\x21\x3d"
 _PER_ADDRESS = 10_000  # Connections from one loopback address: below the range of ephemeral ports.
+_STEPS = 12  # How far paced stations are apart: about one round of what they say.
 _PONG = b"\x8a\x80" + _MASK
 
 
@@ -185,10 +186,7 @@ class Crowd:
 
         A latency begins when its call was due, not when it was sent: a slow server cannot hide what it held up.
         """
-        for station in self.stations:
-            station.talk, station.due = talk(), deque()
-            station.on_answer = self._answered_catch_up
-            station.next_call = None
+        await self._stagger(talk)
         begin, sent, measuring = perf_counter(), 0, False
         total = int(rate * (warm_up + seconds))
         while sent < total:
@@ -225,13 +223,29 @@ class Crowd:
         self.stations_by_name[name] = station
         await ready
 
-    async def _ask(self, station: Station, message: bytes) -> None:
+    async def _stagger(self, talk: Callable[[], Talk], at_once: int = 64) -> None:
+        """Bring the stations to different points of what they say: in a network they are not in step."""
+        waiting = iter(enumerate(self.stations))
+
+        async def worker() -> None:
+            for place, station in waiting:
+                station.talk, station.due = talk(), deque()
+                station.next_call = next(station.talk)
+                for _ in range(place % _STEPS):
+                    station.next_call = station.talk.send(await self._ask(station, station.next_call))
+                station.on_answer = self._answered_catch_up
+
+        await asyncio.gather(*(worker() for _ in range(at_once)))
+        self._check()
+
+    async def _ask(self, station: Station, message: bytes) -> bytes:
         answered = asyncio.get_running_loop().create_future()
         station.on_answer = lambda _, answer: answered.set_result(answer)
         station.send(message)
         if not is_result(await answered):
             raise BenchmarkError(f"{message!r} was answered {answered.result()!r}")
         station.on_answer = _unexpected
+        return answered.result()
 
     def _answered_go_on(self, station: Station, answer: bytes) -> None:
         self._count(station, answer)
@@ -243,20 +257,13 @@ class Crowd:
     def _come_due(self, station: Station, at: float) -> None:
         station.due.append(at)
         if len(station.due) == 1:
-            station.send(self._next(station))
+            station.send(station.next_call)
 
     def _answered_catch_up(self, station: Station, answer: bytes) -> None:
         self._count(station, answer)
         station.next_call = station.talk.send(answer)
         if station.due:
-            station.send(self._next(station))
-
-    @staticmethod
-    def _next(station: Station) -> bytes:
-        if station.next_call is None:
-            return next(station.talk)
-        message, station.next_call = station.next_call, None
-        return message
+            station.send(station.next_call)
 
     def _count(self, station: Station, answer: bytes) -> None:
         if not is_result(answer):

@@ -146,7 +146,7 @@ def _spare_the_collector() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    gc.set_threshold(10_000, 50, 100)  # Soon enough that the memory of handshakes, which leave cycles, is used again.
 
 
 def release() -> str:

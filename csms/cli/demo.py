@@ -173,7 +173,7 @@ async def _fleet(demo: Demo, settings: Settings, stop: asyncio.Event) -> dict[st
 
 async def _audit(demo: Demo, settings: Settings) -> dict[str, Any]:
     out = await _simulator(
-        "audit", "--ledger", str(demo.ledger), "--database", settings.database_url, "--json", accept=(0, 1)
+        "audit", "--ledger", str(demo.ledger), "--database", settings.database_url, "--json", accept=(0, 1, 2)
     )
     return json.loads(out.strip().splitlines()[-1])
 

@@ -13,9 +13,7 @@ from time import monotonic
 from typing import Any
 
 import structlog
-from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
 from websockets.http11 import Request
-from websockets.server import ServerProtocol
 
 from csms.blocks.dispatch import Policy
 from csms.domain.credentials import Vault
@@ -31,6 +29,7 @@ from csms.gateway.admission import (
     too_often,
     unauthorized,
 )  # fmt: skip
+from csms.gateway.handshake import accepted, read
 from csms.gateway.limits import Door, Limits, Origin
 from csms.gateway.link import Link
 from csms.gateway.listener import Listener
@@ -156,7 +155,7 @@ class Gateway:
         try:
             if self.stopping or self.records.failing:
                 raise Refused(503, "The service is not available at the moment.", {"Retry-After": "10"})
-            protocol, request = _read(head)
+            request = read(head)
             address = address_of(request.path, self.base)
             self._check_frequency(address, origin)
             known = await self._identified(address, request)
@@ -166,7 +165,7 @@ class Gateway:
             station = self.stations.get(known.id) or await self.records.station(known)
             station.quirk = self.policy.quirks.of(known.vendor, known.model, known.firmware)
             if not link.lost:
-                self._open(link, station, version, protocol, request, spelling)
+                self._open(link, station, version, request, spelling)
                 if origin.kind != "exempt":
                     self.door.flapping.connected(address, monotonic())
         except Refused as refusal:
@@ -203,25 +202,13 @@ class Gateway:
             raise unauthorized("wrong password" if password is not None else "no credentials")
         return known
 
-    def _open(
-        self, link: Link, station: Station, version: Version, protocol: ServerProtocol, request: Request,
-        spelling: str | None,
-    ) -> None:  # fmt: skip
-        protocol.available_subprotocols = [spelling] if spelling is not None else None
+    def _open(self, link: Link, station: Station, version: Version, request: Request, spelling: str | None) -> None:
         compressed = self.compression and not any(fnmatchcase(station.identity, name) for name in self.uncompressed)
-        protocol.available_extensions = [_DEFLATE] if compressed else None
-        response = protocol.accept(request)
-        if response.status_code != 101:
-            reason = (response.body or b"").decode().strip()
-            headers = {key: response.headers[key] for key in ("Allow", "Upgrade") if key in response.headers}
-            raise Refused(response.status_code, reason, headers)
+        response, deflate = accepted(request, spelling, compression=compressed)
         station = self.stations.setdefault(station.id, station)
         station.strict = station.strict or self.strict
         old, station.link = station.link, link
-        link.open(
-            response.serialize(), station, version,
-            deflate=bool(protocol.extensions), max_size=self.limits.max_size(version),
-        )  # fmt: skip
+        link.open(response, station, version, deflate=deflate, max_size=self.limits.max_size(version))
         if old is not None:
             self._replace(old, link)
         self.turn_ended(station)
@@ -359,24 +346,11 @@ class Gateway:
             link.ping(now)
 
 
-# No context takeover: an idle connection keeps no compression window (RFC 7692 7.1.1).
-_DEFLATE = ServerPerMessageDeflateFactory(server_no_context_takeover=True, client_no_context_takeover=True)
-
-
 def station_gone(station: Station, now: datetime, reason: str) -> Unit:
     unit = Unit(station, now)
     unit.connection = now
     unit.events.append(StationDisconnected(at=now, reason=reason))
     return unit
-
-
-def _read(head: bytes) -> tuple[ServerProtocol, Request]:
-    protocol = ServerProtocol()
-    protocol.receive_data(head)
-    events = protocol.events_received()
-    if not events or protocol.handshake_exc is not None:
-        raise Refused(400, f"This is no WebSocket handshake: {protocol.handshake_exc}.")
-    return protocol, events[0]
 
 
 def _response(refusal: Refused) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import quote
 
 import sqlalchemy as sa
 
@@ -16,10 +17,10 @@ class Lookups:
     """Reads what was committed. Its queries wait for each other, so each has to be short."""
 
     def __init__(self, path: str):
+        url = sa.URL.create("sqlite", database=f"file:{quote(path)}", query={"mode": "ro", "uri": "true"})
         self.engine = sa.create_engine(
-            f"sqlite:///file:{path}?mode=ro&uri=true", poolclass=sa.StaticPool, isolation_level="AUTOCOMMIT",
-            connect_args={"check_same_thread": False},
-        )  # fmt: skip
+            url, poolclass=sa.StaticPool, isolation_level="AUTOCOMMIT", connect_args={"check_same_thread": False}
+        )
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="csms-lookups")
 
     def rows(self, query: sa.Executable, **values: Any) -> asyncio.Future[list[Any]]:

@@ -106,6 +106,6 @@ async def run_fleet(*arguments: str) -> dict[str, Any]:
 async def audit(ledger: Path, database: str, beliefs: Path | None = None) -> dict[str, Any]:
     extra = ["--beliefs", str(beliefs)] if beliefs else []
     out = await run_module(
-        "simulators", "audit", "--ledger", str(ledger), "--database", database, *extra, "--json", accept=(0, 1)
+        "simulators", "audit", "--ledger", str(ledger), "--database", database, *extra, "--json", accept=(0, 1, 2)
     )
     return json.loads(out.strip().splitlines()[-1])
