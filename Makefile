@@ -6,8 +6,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STATIONS ?= 50
 FOR ?= 60
+PLAIN := not journey and not live and not fuzz
 
-.PHONY: demo test test-plain lint clean
+.PHONY: demo test test-plain bench bench-quick lint format clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.installed  ## a server with simulated stations charging on it, for FOR seconds
@@ -15,11 +16,21 @@ demo: $(VENV)/.installed  ## a server with simulated stations charging on it, fo
 
 test: $(VENV)/.installed-dev  ## the whole suite; installs the broker it needs where it may
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.prepare
-	@$(BIN)/ruff check .
-	@$(BIN)/python -m pytest
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check --quiet .
+	@$(BIN)/python -m pytest -n 2 -m "$(PLAIN)"
+	@$(BIN)/python -m pytest -m "not ($(PLAIN))"
 
 test-plain: $(VENV)/.installed-dev  ## the tests that take seconds
-	@$(BIN)/python -m pytest -m "not journey and not live"
+	@$(BIN)/python -m pytest -n 2 -m "$(PLAIN)"
+
+bench: $(VENV)/.installed-dev  ## our server against the baseline, six minutes; the table goes to build/bench.md
+	@$(BIN)/python -m benchmarks
+
+bench-quick: $(VENV)/.installed-dev  ## the same, rough, in a minute
+	@$(BIN)/python -m benchmarks --quick
+
+format: $(VENV)/.installed-dev
+	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
 
 lint: $(VENV)/.installed-dev
 	@$(BIN)/ruff check . && $(BIN)/lint-imports

@@ -53,7 +53,9 @@ class Run:
                 if self._wants(name):
                     mine = await measures.paced(ours, talk, rate, plan)
                     theirs = name != _BILLING  # More than the baseline can answer.
-                    self._add(name, mine, await measures.paced(baseline, talk, rate, plan) if baseline and theirs else None)
+                    self._add(
+                        name, mine, await measures.paced(baseline, talk, rate, plan) if baseline and theirs else None
+                    )
         name = f"memory a connection, {plan.idle:,} idle"
         if self._wants(name):
             with self._servers("memory") as (ours, baseline):
@@ -101,8 +103,8 @@ def _notes(facts: dict[str, Any], plan: Plan) -> list[str]:
         "The baseline stores nothing.",
         "Limits: 20 messages/s a station off; pings every 30 s, size, queue and handshake limits on; log from warnings "
         "on; each station has a password.",
-        "Paced: 1,000 stations, latency counted from when a call was due. Mixture: 6 MeterValues, 2 StatusNotifications, "
-        "2 Heartbeats, a start and a stop.",
+        f"Paced: {plan.paced_stations:,} stations, latency counted from when a call was due. Mixture: 6 MeterValues, "
+        "2 StatusNotifications, 2 Heartbeats, a start and a stop.",
         f"Other processes used {facts['others_busy']:.0%} of the machine meanwhile.",
     ]
 

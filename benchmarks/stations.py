@@ -48,7 +48,18 @@ def handshake(host: str, path: str, identity: str, version: Version) -> bytes:
 class Station(asyncio.Protocol):
     """One connection. `on_answer(station, answer)` is called for each; nothing is sent by itself but pongs."""
 
-    __slots__ = ("_buffer", "_hello", "_transport", "closing", "due", "next_call", "on_answer", "on_lost", "ready", "talk")
+    __slots__ = (
+        "_buffer",
+        "_hello",
+        "_transport",
+        "closing",
+        "due",
+        "next_call",
+        "on_answer",
+        "on_lost",
+        "ready",
+        "talk",
+    )
 
     def __init__(self, hello: bytes, ready: asyncio.Future[None], on_lost: Callable[[str], None]):
         self._hello: bytes | None = hello
@@ -162,7 +173,9 @@ class Crowd:
         await asyncio.gather(*(worker() for _ in range(at_once)))
         self._check()
 
-    async def saturate(self, talk: Callable[[], Talk], measure: Callable[[], None], warm_up: float, seconds: float) -> None:
+    async def saturate(
+        self, talk: Callable[[], Talk], measure: Callable[[], None], warm_up: float, seconds: float
+    ) -> None:
         """Each station sends its next call as soon as the last is answered; `measure` is called at both ends."""
         self._running = True
         for station in self.stations:

@@ -27,9 +27,7 @@ from simulators.stored import DatabaseError
 FOUND, UNUSABLE, NOBODY_CONNECTED = 1, 2, 3  # Exit statuses.
 DEFAULT_URL = "ws://127.0.0.1:9000/ocpp"
 
-app = typer.Typer(
-    no_args_is_help=True, add_completion=False, help="Stations that stand in for real chargers."
-)
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Stations that stand in for real chargers.")
 
 Stations = Annotated[int, typer.Option(min=1, help="How many stations.")]
 Prefix = Annotated[str, typer.Option(help="Identities are PREFIX00001 and so on.")]
@@ -44,16 +42,10 @@ def run(
     url: Annotated[str, typer.Option(help="Where stations connect; the identity is added.")] = DEFAULT_URL,
     stations: Stations = 10,
     version: Version = "mix",
-    seconds: Annotated[
-        float, typer.Option("--for", min=0.1, help="Real seconds to run, before the end.")
-    ] = 60.0,
+    seconds: Annotated[float, typer.Option("--for", min=0.1, help="Real seconds to run, before the end.")] = 60.0,
     speed: Annotated[float, typer.Option(min=0.1, help="Simulated seconds in a real one.")] = 1.0,
-    ledger: Annotated[
-        Path | None, typer.Option(help="Write down every transaction message and answer.")
-    ] = None,
-    beliefs: Annotated[
-        Path | None, typer.Option(help="Write down each session as its station saw it.")
-    ] = None,
+    ledger: Annotated[Path | None, typer.Option(help="Write down every transaction message and answer.")] = None,
+    beliefs: Annotated[Path | None, typer.Option(help="Write down each session as its station saw it.")] = None,
     scenario: ScenarioName = None,
     config: ConfigFile = None,
     operator: Annotated[str | None, typer.Option(help="The operator in the URL.")] = None,
@@ -207,9 +199,7 @@ def _allow_sockets(stations: int) -> None:
             )
 
 
-def _identities(
-    stations: int, prefix: str, version: str, dice: Scenario
-) -> Iterable[tuple[str, scenarios.Version]]:
+def _identities(stations: int, prefix: str, version: str, dice: Scenario) -> Iterable[tuple[str, scenarios.Version]]:
     if version not in ("1.6", "2.0.1", "mix"):
         _fail(f"--version {version} is none of 1.6, 2.0.1, mix", UNUSABLE)
     for number in range(1, stations + 1):
@@ -269,9 +259,7 @@ def _nobody_connected(url: str, error: Exception | None) -> str:
     if isinstance(error, RefusedError):
         remedy = remedies.get(error.status, "Look into its log.")
         return f"No station could connect to {url}: {error}. {remedy}"
-    return (
-        f"No station could connect to {url}: {error}. Is the server running there? `csms serve` starts one."
-    )
+    return f"No station could connect to {url}: {error}. Is the server running there? `csms serve` starts one."
 
 
 def _still_owed(messages: int, drain: float) -> str:

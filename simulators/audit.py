@@ -96,9 +96,7 @@ def compare(
     beliefs: Iterable[dict[str, Any]] = (),
 ) -> Report:
     """The audit itself, without I/O."""
-    report = Report(
-        sessions=len(told.sessions), acknowledged=told.acknowledged, unacknowledged=told.unacknowledged
-    )
+    report = Report(sessions=len(told.sessions), acknowledged=told.acknowledged, unacknowledged=told.unacknowledged)
     shelf = _Shelf(stations, sessions)
     rows = [(session, _check_session(session, shelf, report)) for session in told.sessions]
     _check_samples(rows, samples, shelf, report)
@@ -165,11 +163,7 @@ def _rows_of(session: ToldSession, shelf: _Shelf) -> list[SessionRow]:
     rows = {row.id: row for row in shelf.of_start(session)}
     if session.transaction_id is not None:  # 1.6 ids are unique at their station only.
         station = shelf.station(session.operator, session.station)
-        rows |= {
-            row.id: row
-            for row in shelf.of_id(session.transaction_id)
-            if station and row.station_id == station.id
-        }
+        rows |= {row.id: row for row in shelf.of_id(session.transaction_id) if station and row.station_id == station.id}
     return list(rows.values())
 
 
@@ -206,9 +200,7 @@ def _check_end(session: ToldSession, row: SessionRow, where: str, report: Report
         report.add(Finding.NOT_CLOSED, f"{where}: its end was acknowledged and it is still open")
         return
     if not _among(row.meter_stop_wh, session.meter_stop_wh):
-        report.add(
-            Finding.WRONG_METER, f"{where}: stops at {row.meter_stop_wh} Wh, {_told(session.meter_stop_wh)}"
-        )
+        report.add(Finding.WRONG_METER, f"{where}: stops at {row.meter_stop_wh} Wh, {_told(session.meter_stop_wh)}")
     energies = {stop - start for stop in session.meter_stop_wh for start in session.meter_start_wh}
     if not _among(row.energy_wh, energies):
         report.add(Finding.WRONG_ENERGY, f"{where}: {row.energy_wh} Wh, {_told(energies)}")
@@ -240,9 +232,7 @@ def _check_samples(
                 report.add(Finding.WRONG_METER, f"{where}: {register} Wh, told {sample.register_wh}")
     for key, (sample, session, _row) in awaited.items():
         if sample.acknowledged and key not in seen:
-            report.add(
-                Finding.MISSING, f"{session}, reading of {sample.at} was acknowledged and is not in samples"
-            )
+            report.add(Finding.MISSING, f"{session}, reading of {sample.at} was acknowledged and is not in samples")
 
 
 def _check_belief(belief: dict[str, Any], shelf: _Shelf, report: Report) -> None:

@@ -115,9 +115,7 @@ class Reference16(ChargePoint16):
 
     @on(Action16.remote_start_transaction)
     def on_remote_start(self, id_tag: str, **_: Any) -> result16.RemoteStartTransaction:
-        return result16.RemoteStartTransaction(
-            status="Rejected" if self.asked_to_start.done() else "Accepted"
-        )
+        return result16.RemoteStartTransaction(status="Rejected" if self.asked_to_start.done() else "Accepted")
 
     @after(Action16.remote_start_transaction)
     def after_remote_start(self, id_tag: str, **_: Any) -> None:
@@ -152,9 +150,7 @@ class Reference201(ChargePoint201):
         await self.call(call201.Heartbeat(), suppress=False)
 
     async def tell(self, status: str) -> None:
-        request = call201.StatusNotification(
-            timestamp=_now(), connector_status=status, evse_id=1, connector_id=1
-        )
+        request = call201.StatusNotification(timestamp=_now(), connector_status=status, evse_id=1, connector_id=1)
         await self.call(request, suppress=False)
 
     async def authorize(self, token: str) -> None:
@@ -221,9 +217,7 @@ class Reference201(ChargePoint201):
 
     @on(Action201.request_start_transaction)
     def on_request_start(self, **_: Any) -> result201.RequestStartTransaction:
-        return result201.RequestStartTransaction(
-            status="Rejected" if self.asked_to_start.done() else "Accepted"
-        )
+        return result201.RequestStartTransaction(status="Rejected" if self.asked_to_start.done() else "Accepted")
 
     @after(Action201.request_start_transaction)
     def after_request_start(self, id_token: dict[str, Any], remote_start_id: int, **_: Any) -> None:

@@ -52,9 +52,7 @@ def _table(fleet: Fleet) -> Table:
     opened, running = _sessions(fleet)
     p50, p99 = tally.latency_ms(0.5, 0.99)
     table = Table.grid(padding=(0, 2))
-    table.add_row(
-        "ending" if fleet.ending else "running", ProgressBar(fleet.orders.seconds, fleet.seconds, width=40)
-    )
+    table.add_row("ending" if fleet.ending else "running", ProgressBar(fleet.orders.seconds, fleet.seconds, width=40))
     table.add_row("stations connected", f"{tally.connected} of {len(fleet.stations)}")
     table.add_row("messages answered", f"{tally.answered} of {tally.sent}")
     table.add_row("latency p50, p99", f"{p50} ms, {p99} ms")

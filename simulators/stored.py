@@ -12,9 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-STATIONS = (
-    "SELECT s.id, s.identity, s.operator_id, o.name FROM stations s JOIN operators o ON o.id = s.operator_id"
-)
+STATIONS = "SELECT s.id, s.identity, s.operator_id, o.name FROM stations s JOIN operators o ON o.id = s.operator_id"
 SESSIONS = (
     "SELECT id, operator_id, station_id, transaction_id, evse_id, token, started_at, ended_at, "
     "meter_start_wh, meter_stop_wh, energy_wh FROM sessions"

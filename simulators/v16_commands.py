@@ -64,9 +64,7 @@ def get_configuration(station: Station, request: v16.GetConfiguration) -> v16.Ge
     )
 
 
-def change_configuration(
-    station: Station, request: v16.ChangeConfiguration
-) -> v16.ChangeConfigurationResponse:
+def change_configuration(station: Station, request: v16.ChangeConfiguration) -> v16.ChangeConfigurationResponse:
     if station.settings.get(request.key) is None:
         return v16.ChangeConfigurationResponse(status="NotSupported")
     if request.key in READ_ONLY or not is_acceptable(station.settings.get(request.key), request.value):

@@ -13,29 +13,21 @@ if TYPE_CHECKING:
     from simulators.station import Station
 
 
-def request_start(
-    station: Station, request: v201.RequestStartTransaction
-) -> v201.RequestStartTransactionResponse:
+def request_start(station: Station, request: v201.RequestStartTransaction) -> v201.RequestStartTransactionResponse:
     outlet = station.free_outlet() if request.evse_id is None else station.outlet(request.evse_id)
     token = request.id_token.id_token
-    accepted = (
-        outlet is not None and not station.closing and outlet.start_remotely(token, request.remote_start_id)
-    )
+    accepted = outlet is not None and not station.closing and outlet.start_remotely(token, request.remote_start_id)
     return v201.RequestStartTransactionResponse(status=_accepted(accepted))
 
 
-def request_stop(
-    station: Station, request: v201.RequestStopTransaction
-) -> v201.RequestStopTransactionResponse:
+def request_stop(station: Station, request: v201.RequestStopTransaction) -> v201.RequestStopTransactionResponse:
     outlet = station.outlet_charging(request.transaction_id)
     if outlet is not None:
         station.soon(_stop_if_same, outlet, outlet.session)
     return v201.RequestStopTransactionResponse(status=_accepted(outlet is not None))
 
 
-def transaction_status(
-    station: Station, request: v201.GetTransactionStatus
-) -> v201.GetTransactionStatusResponse:
+def transaction_status(station: Station, request: v201.GetTransactionStatus) -> v201.GetTransactionStatusResponse:
     queued = len(station.mail) > 0
     if request.transaction_id is None:  # E14.FR.06: then `ongoingIndicator` is left out.
         return v201.GetTransactionStatusResponse(messages_in_queue=queued)
@@ -63,9 +55,7 @@ def unlock(station: Station, request: v201.UnlockConnector) -> v201.UnlockConnec
     return v201.UnlockConnectorResponse(status="Unlocked")
 
 
-def change_availability(
-    station: Station, request: v201.ChangeAvailability
-) -> v201.ChangeAvailabilityResponse:
+def change_availability(station: Station, request: v201.ChangeAvailability) -> v201.ChangeAvailabilityResponse:
     wanted = station.outlets if request.evse is None else [station.outlet(request.evse.id)]
     if wanted == [None]:
         return v201.ChangeAvailabilityResponse(status="Rejected")
@@ -156,9 +146,7 @@ def data_transfer(station: Station, request: v201.DataTransfer) -> v201.DataTran
     return v201.DataTransferResponse(status="UnknownVendorId")
 
 
-def local_list_version(
-    station: Station, request: v201.GetLocalListVersion
-) -> v201.GetLocalListVersionResponse:
+def local_list_version(station: Station, request: v201.GetLocalListVersion) -> v201.GetLocalListVersionResponse:
     return v201.GetLocalListVersionResponse(version_number=0)
 
 

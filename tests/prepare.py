@@ -7,7 +7,11 @@ import shutil
 import subprocess
 import sys
 
-NEEDED = {"mosquitto": "mosquitto", "curl": "curl", "openssl": "openssl"}  # program: package, alike on Debian, Ubuntu and Homebrew
+NEEDED = {
+    "mosquitto": "mosquitto",
+    "curl": "curl",
+    "openssl": "openssl",
+}  # program: package, alike on Debian, Ubuntu and Homebrew
 _SBIN = "/usr/sbin:/usr/local/sbin"
 
 

@@ -18,6 +18,8 @@ from csms.cli import demo as demos
 from csms.storage.database import lock_database
 from tests.cli.conftest import Cli, surroundings  # noqa: F401  It keeps the environment clean here too.
 
+pytestmark = pytest.mark.journey
+
 ROOT = Path(__file__).parents[1]
 
 

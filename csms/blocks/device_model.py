@@ -33,9 +33,7 @@ async def report(request: v201.NotifyReport, ctx: Context) -> v201.NotifyReportR
 
 
 @answers
-async def monitoring_report(
-    request: v201.NotifyMonitoringReport, ctx: Context
-) -> v201.NotifyMonitoringReportResponse:
+async def monitoring_report(request: v201.NotifyMonitoringReport, ctx: Context) -> v201.NotifyMonitoringReportResponse:
     if await takes_part(ctx, "monitors", request.request_id, number=request.seq_no, more=request.tbc):
         for data in request.monitor or ():
             for monitor in data.variable_monitoring:

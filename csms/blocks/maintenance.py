@@ -61,9 +61,7 @@ async def customer_information(
 
 
 @answers
-async def display_messages(
-    request: v201.NotifyDisplayMessages, ctx: Context
-) -> v201.NotifyDisplayMessagesResponse:
+async def display_messages(request: v201.NotifyDisplayMessages, ctx: Context) -> v201.NotifyDisplayMessagesResponse:
     if await takes_part(ctx, "display_messages", request.request_id, number=None, more=request.tbc):
         for message in request.message_info or ():
             keep(ctx, DISPLAY, str(message.id), message)

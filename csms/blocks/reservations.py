@@ -26,6 +26,4 @@ def used(ctx: Context, session: Session) -> None:
 
 def _ended(ctx: Context, reservation: int, outcome: str, session: int | None = None) -> None:
     keep(ctx, RESERVATION, str(reservation), {"outcome": outcome} | ({"session": session} if session else {}))
-    ctx.unit.events.append(
-        ReservationEnded(at=ctx.now, reservation=reservation, outcome=outcome, session=session)
-    )
+    ctx.unit.events.append(ReservationEnded(at=ctx.now, reservation=reservation, outcome=outcome, session=session))

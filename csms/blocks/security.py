@@ -52,17 +52,13 @@ async def sign_2x(request: v201.SignCertificate, ctx: Context) -> v201.SignCerti
 
 
 @answers
-async def ev_certificate(
-    request: v201.Get15118EVCertificate, ctx: Context
-) -> v201.Get15118EVCertificateResponse:
+async def ev_certificate(request: v201.Get15118EVCertificate, ctx: Context) -> v201.Get15118EVCertificateResponse:
     _asked(ctx, "contract", "Failed")
     return v201.Get15118EVCertificateResponse(status="Failed", exi_response="", status_info=NOT_SUPPORTED)
 
 
 @answers
-async def certificate_status(
-    request: v201.GetCertificateStatus, ctx: Context
-) -> v201.GetCertificateStatusResponse:
+async def certificate_status(request: v201.GetCertificateStatus, ctx: Context) -> v201.GetCertificateStatusResponse:
     _asked(ctx, "ocsp", "Failed")
     return v201.GetCertificateStatusResponse(status="Failed", status_info=NOT_SUPPORTED)
 

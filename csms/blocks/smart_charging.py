@@ -54,9 +54,7 @@ async def needs(request: v201.NotifyEVChargingNeeds, ctx: Context) -> v201.Notif
 
 
 @answers
-async def schedule(
-    request: v201.NotifyEVChargingSchedule, ctx: Context
-) -> v201.NotifyEVChargingScheduleResponse:
+async def schedule(request: v201.NotifyEVChargingSchedule, ctx: Context) -> v201.NotifyEVChargingScheduleResponse:
     """Accepted says that it was understood, not that it is approved (K17)."""
     keep(ctx, SCHEDULE, str(request.evse_id), request)
     ctx.unit.events.append(ScheduleReported(at=ctx.now, evse_id=request.evse_id))

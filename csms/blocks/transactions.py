@@ -78,7 +78,9 @@ async def stop_16(request: v16.StopTransaction, ctx: Context) -> v16.StopTransac
     if session.is_open:  # Otherwise it is a repeat: same answer, nothing changes (T11).
         ended_at = trusted_time(request.timestamp, ctx.now)
         readings = await without_stored(ctx, session, in_wh(ctx, readings_16(request.transaction_data or [], ctx.now)))
-        session = metered(session, [*readings, Reading(ended_at, (), request.meter_stop * register_factor(ctx), place=END)])
+        session = metered(
+            session, [*readings, Reading(ended_at, (), request.meter_stop * register_factor(ctx), place=END)]
+        )
         # No reason means Local (T14).
         ended = closed(session, ended_at, request.reason or "Local", request.id_tag)
         _close(ctx, ended if ended_at == request.timestamp else flagged(ended, UNPLAUSIBLE_TIME), readings)
@@ -86,9 +88,7 @@ async def stop_16(request: v16.StopTransaction, ctx: Context) -> v16.StopTransac
 
 
 @answers
-async def transaction_event(
-    request: v201.TransactionEvent, ctx: Context
-) -> v201.TransactionEventResponse:
+async def transaction_event(request: v201.TransactionEvent, ctx: Context) -> v201.TransactionEventResponse:
     info, token = request.transaction_info, request.id_token
     decision = await judge(ctx, token.id_token, token.type) if token else None
     session = ctx.station.open_session(info.transaction_id)
@@ -231,9 +231,7 @@ def _begin_2x(ctx: Context, request: v201.TransactionEvent, again: Session | Non
     )
 
 
-def _moved_on(
-    session: Session, request: v201.TransactionEvent, decision: Decision | None, at: datetime
-) -> Session:
+def _moved_on(session: Session, request: v201.TransactionEvent, decision: Decision | None, at: datetime) -> Session:
     """What one event adds. Place and token are told once and kept (T24); a late event does not undo a later one."""
     info, evse, token = request.transaction_info, request.evse, request.id_token
     started, ended = request.event_type == "Started", request.event_type == "Ended"

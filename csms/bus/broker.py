@@ -112,9 +112,7 @@ class BrokerClient(aiomqtt.Client):
 
 
 @asynccontextmanager
-async def conversation(
-    address: BrokerAddress, identifier: str, patience: float
-) -> AsyncIterator[BrokerClient]:
+async def conversation(address: BrokerAddress, identifier: str, patience: float) -> AsyncIterator[BrokerClient]:
     """A connected client; MqttError when the broker is not there or does not want us.
 
     `patience`: s for the answer to a publish. The connect runs in a thread, which cannot be cancelled: a

@@ -100,9 +100,7 @@ class StationStates:
         wanted = set(keys)
         operators_, identities = {key.operator for key in wanted}, {key.station for key in wanted}
         async with self._reader.connect() as connection:
-            found = await connection.execute(
-                _STATES, {"operators": list(operators_), "identities": list(identities)}
-            )
+            found = await connection.execute(_STATES, {"operators": list(operators_), "identities": list(identities)})
             rows = _decode(found.scalar_one())
         return [_state(row, at) for row in rows if StationKey(row[0], row[1]) in wanted]
 

@@ -79,7 +79,9 @@ async def run(demo: Demo, say: Callable[[str], None]) -> dict[str, Any]:
         server.result()  # Raises what kept it from starting.
     try:
         await _prepare(demo, settings)
-        say(f"Fleet:    {demo.stations} simulated stations for {demo.seconds:g} s, time running {demo.speed:g} times faster")
+        say(
+            f"Fleet:    {demo.stations} simulated stations for {demo.seconds:g} s, time running {demo.speed:g} times faster"
+        )
         fleet = await _fleet(demo, settings, stop)
     finally:
         stop.set()
@@ -130,7 +132,9 @@ def _free_port(host: str, wanted: int) -> int:
 
 async def _prepare(demo: Demo, settings: Settings) -> None:
     """Make stations and drivers known; each station has a password of its own."""
-    listing = await _simulator("identities", "--stations", str(demo.stations), "--version", demo.version, "--scenario", "demo")
+    listing = await _simulator(
+        "identities", "--stations", str(demo.stations), "--version", demo.version, "--scenario", "demo"
+    )
     stations = [json.loads(line)["id"] for line in listing.splitlines()]
     passwords = {station: new_password() for station in stations}
     lines = [msgspec.json.encode({"id": station, "password": passwords[station]}) for station in stations]

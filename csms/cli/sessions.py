@@ -70,7 +70,9 @@ def show(id: SessionId, config: Config = None, server: ServerUrl = None, as_json
 def start(
     station: Annotated[str, typer.Argument(help="The station's identity.")],
     token: Annotated[str, typer.Argument(help="The token to charge with.")],
-    evse: Annotated[int | None, typer.Option(min=1, help="Where (1.6: the connector); else the station chooses.")] = None,
+    evse: Annotated[
+        int | None, typer.Option(min=1, help="Where (1.6: the connector); else the station chooses.")
+    ] = None,
     wait: Wait = 30.0,
     operator: OperatorName = "default",
     config: Config = None,

@@ -28,7 +28,9 @@ def add(
     id: Identity,
     operator: OperatorName = "default",
     password: Annotated[str | None, typer.Option(help="Else one is generated and shown once.")] = None,
-    no_password: Annotated[bool, typer.Option("--no-password", help="Ask for no credentials (trusted networks).")] = False,
+    no_password: Annotated[
+        bool, typer.Option("--no-password", help="Ask for no credentials (trusted networks).")
+    ] = False,
     version: Annotated[str | None, typer.Option(help="Only a note: each connection agrees on its own.")] = None,
     admission: Annotated[str, typer.Option(help="Answer to its boot: accepted, pending or rejected.")] = "accepted",
     strict: Annotated[bool, typer.Option("--strict", help="Repair nothing that it sends.")] = False,
@@ -142,7 +144,9 @@ async def _import(
                     "POST", "/stations/import", params={"operator": operator}, content=b"\n".join(chunk)
                 )
             except CommandError as error:
-                raise CommandError(f"{error} (lines {start + 1} to {start + len(chunk)}; {start} lines are in)") from None
+                raise CommandError(
+                    f"{error} (lines {start + 1} to {start + len(chunk)}; {start} lines are in)"
+                ) from None
             created, updated = created + report["created"], updated + report["updated"]
             for station, password in report["passwords"].items():
                 passwords.write(msgspec.json.encode({"station": station, "password": password}) + b"\n")

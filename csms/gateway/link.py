@@ -256,7 +256,12 @@ class Link(asyncio.Protocol):
         elif type(event) is bytes:
             self.send(event)
         elif type(event) is Malformed:
-            log.warning("frame.malformed", **self._facts(), error=event.error.description, frame=message[:200].decode("utf-8", "replace"))
+            log.warning(
+                "frame.malformed",
+                **self._facts(),
+                error=event.error.description,
+                frame=message[:200].decode("utf-8", "replace"),
+            )
             for answer in (event.answer, event.following):
                 if answer is not None:
                     self.send(answer)
@@ -286,7 +291,9 @@ class Link(asyncio.Protocol):
             try:
                 call = unwrapped(call)
             except OcppError as error:
-                log.warning("message.refused", **self._facts(), message_id=call.id, fault=error.fault, error=error.description)
+                log.warning(
+                    "message.refused", **self._facts(), message_id=call.id, fault=error.fault, error=error.description
+                )
                 self.send(call_error(call.id, error, self.version))
                 return
         station.busy = True

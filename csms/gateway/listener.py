@@ -46,7 +46,9 @@ class Listener:
         if not self.paused:
             self.paused = True
             self._close_servers()
-            log.warning("gateway.full", sockets=self.open, remedy="raise the limit of open files (ulimit -n), or add a node")
+            log.warning(
+                "gateway.full", sockets=self.open, remedy="raise the limit of open files (ulimit -n), or add a node"
+            )
         return self.open == self._most
 
     def left(self) -> None:

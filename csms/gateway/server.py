@@ -217,7 +217,9 @@ class Gateway:
         facts, addresses = _facts(new.station), [old.address, new.address]
         log.warning("station.replaced", **facts, address=new.address, remedy="two devices, one identity?")
         if addresses[0] != addresses[1] and self.door.contests.swapped(new.station.id, monotonic()):
-            remedy = "two devices use one identity: find the wrong one by its address, and give the station a new password"
+            remedy = (
+                "two devices use one identity: find the wrong one by its address, and give the station a new password"
+            )
             log.warning("station.contested", **facts, addresses=addresses, remedy=remedy)
         old.close(1000, "replaced by a newer connection")
 
@@ -227,7 +229,9 @@ class Gateway:
         if refusal.limit is not None:
             self._limited[refusal.limit, link.address or ""] += 1
         else:
-            log.warning("handshake.refused", status=refusal.status, reason=refusal.reason, address=link.address, **facts)
+            log.warning(
+                "handshake.refused", status=refusal.status, reason=refusal.reason, address=link.address, **facts
+            )
         if not link.lost:
             link.refuse(_response(refusal))
 
@@ -325,7 +329,9 @@ class Gateway:
         if self._limited and now - self._told_at >= _TELL:
             most = [{"limit": limit, "address": address, "times": times}
                     for (limit, address), times in self._limited.most_common(5)]  # fmt: skip
-            log.warning("handshakes.limited", times=self._limited.total(), most=most, remedy="limits: rate_… in csms.toml")
+            log.warning(
+                "handshakes.limited", times=self._limited.total(), most=most, remedy="limits: rate_… in csms.toml"
+            )
             self._limited.clear()
             self._told_at = now
 

@@ -23,7 +23,9 @@ class Pending:
 
     __slots__ = ("action", "deadline", "id", "payload", "settled", "timeout")
 
-    def __init__(self, message_id: str, action: str, payload: bytes, timeout: float, settled: Callable[[Outcome], None]):
+    def __init__(
+        self, message_id: str, action: str, payload: bytes, timeout: float, settled: Callable[[Outcome], None]
+    ):
         self.id = message_id
         self.action = action
         self.payload = payload

@@ -17,6 +17,7 @@ NO_CLOCK: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 _MAX_NOTE: Final = 120
 
+
 class Place(NamedTuple):
     """Where a value stands: the struct and property it belongs to, and the whole path for people."""
 

@@ -92,9 +92,7 @@ def put_key(name: str, role: str, key_hash: bytes, now: datetime) -> Job:
             sa.update(api_keys).where(api_keys.c.name == name).values(key_hash=key_hash, role=role)
         )
         if not done.rowcount:
-            connection.execute(
-                sa.insert(api_keys).values(name=name, role=role, key_hash=key_hash, created_at=now)
-            )
+            connection.execute(sa.insert(api_keys).values(name=name, role=role, key_hash=key_hash, created_at=now))
 
     return job
 

@@ -34,9 +34,7 @@ class CommandLog:
 
     async def settled(self, command: Command) -> None:
         """Record the final state and its event together; a command that is settled already stays as it is."""
-        event = CommandSettled(
-            at=command.settled_at, command=command.id, action=command.action, status=command.status
-        )
+        event = CommandSettled(at=command.settled_at, command=command.id, action=command.action, status=command.status)
 
         def job(connection: sa.Connection) -> None:
             done = connection.execute(

@@ -80,7 +80,9 @@ def migrate(path: Path) -> tuple[str | None, str]:
             connection.commit()
             return before, _revision(connection) or ""
     except CommandError as error:
-        raise DatabaseError(f"{path} was written by a newer version of this program ({error}). Use that one.") from error
+        raise DatabaseError(
+            f"{path} was written by a newer version of this program ({error}). Use that one."
+        ) from error
     except sa.exc.DatabaseError as error:
         if getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
             raise DatabaseLocked(f"{path} is locked. End the program that holds it open.") from error

@@ -57,9 +57,7 @@ METER_SESSION = Statement(
 INSERT_SAMPLE = Statement(tables.samples, _SAMPLE)
 UPSERT_CONNECTOR = Statement(tables.connectors, _CONNECTOR, upsert=True, keys=3)
 INSERT_UNMATCHED = Statement(tables.unmatched, ("station_id", "received_at", "action", "reason", "payload"))
-UPSERT_REPORTED = Statement(
-    tables.reported, ("station_id", "kind", "key", "data", "reported_at"), upsert=True, keys=3
-)
+UPSERT_REPORTED = Statement(tables.reported, ("station_id", "kind", "key", "data", "reported_at"), upsert=True, keys=3)
 INSERT_NOTED = Statement(
     tables.station_log, ("station_id", "at", "received_at", "kind", "severity", "code", "text", "data")
 )

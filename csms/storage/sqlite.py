@@ -233,7 +233,8 @@ def _sql(statement: Statement, rows: int) -> str:
         moving = enumerate(statement.columns[statement.keys :], statement.keys + 1)
         assignments = ", ".join(f'"{column}"=v.column{number}' for number, column in moving)
         found = " AND ".join(
-            f'{table}."{column}"=v.column{number}' for number, column in enumerate(statement.columns[: statement.keys], 1)
+            f'{table}."{column}"=v.column{number}'
+            for number, column in enumerate(statement.columns[: statement.keys], 1)
         )
         return f"UPDATE {table} SET {assignments} FROM (VALUES {marks}) AS v WHERE {found}"
     columns = ", ".join(f'"{column}"' for column in statement.columns)

@@ -239,4 +239,3 @@ counters = Table(
     Column("name", String(32), primary_key=True),
     Column("value", BigInteger, nullable=False),
 )  # fmt: skip
-

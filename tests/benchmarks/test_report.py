@@ -1,3 +1,5 @@
+"""What was measured becomes a table, its notes and a file."""
+
 import json
 
 import pytest

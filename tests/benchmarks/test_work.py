@@ -1,3 +1,5 @@
+"""The benchmark's own messages are what the servers expect."""
+
 from itertools import islice, pairwise
 
 import msgspec
@@ -35,11 +37,15 @@ def test_the_boot_of_each_version_is_valid(boot):
 @pytest.mark.parametrize("talk", [work.statuses_16, work.statuses_201])
 def test_each_status_changes_something(talk):
     bodies = [frames.parse(message, Version.V201).payload for message in said(talk, 10)]
-    status = [msgspec.json.decode(body).get("status") or msgspec.json.decode(body)["connectorStatus"] for body in bodies]
+    status = [
+        msgspec.json.decode(body).get("status") or msgspec.json.decode(body)["connectorStatus"] for body in bodies
+    ]
     assert all(before != after for before, after in pairwise(status))
 
 
-@pytest.mark.parametrize("answer", [ANSWER, b'[3,"1",{"transactionId":4711,"idTagInfo":{}}]', b'[3,"1",{"transactionId":4711}]'])
+@pytest.mark.parametrize(
+    "answer", [ANSWER, b'[3,"1",{"transactionId":4711,"idTagInfo":{}}]', b'[3,"1",{"transactionId":4711}]']
+)
 def test_the_transaction_id_is_found_wherever_it_stands(answer):
     assert work.transaction_id(answer) == b"4711"
 

@@ -145,7 +145,9 @@ class TestRefused:
     async def test_T28_no_authorization_is_never_in_use(self, stations):
         nobody = {"idToken": "", "type": "NoAuthorization"}
         for transaction in "TU":
-            answer = await stations[2].say("TransactionEvent", event("Started", 0, transaction=transaction, idToken=nobody))
+            answer = await stations[2].say(
+                "TransactionEvent", event("Started", 0, transaction=transaction, idToken=nobody)
+            )
             assert answer["idTokenInfo"]["status"] == "Accepted"
 
     async def test_authorize_does_not_ask_who_uses_it(self, stations):

@@ -169,9 +169,7 @@ class TestEvents:
         await notify(v201, happened("Connector", "AvailabilityState", "Reserved", 1, evse={"id": 1}))
         assert {ref: connector.status for ref, connector in v201.station.connectors.items()} == {(1, 1): "reserved"}
 
-    @pytest.mark.parametrize(
-        ("word", "statuses"), [("Unavailable", {"unavailable"}), ("Occupied", {"available"})]
-    )
+    @pytest.mark.parametrize(("word", "statuses"), [("Unavailable", {"unavailable"}), ("Occupied", {"available"})])
     async def test_evse_with_several_connectors_tells_what_holds_for_all(self, v201, word, statuses):
         for connector in (1, 2):
             place = {"id": 1, "connectorId": connector}

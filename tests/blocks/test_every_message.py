@@ -13,6 +13,8 @@ from csms.ocpp.catalogue import Version, actions
 from tests import schema_strategy
 from tests.blocks.conversation import Conversation
 
+pytestmark = pytest.mark.fuzz
+
 INBOUND = [
     (version, name)
     for version in (Version.V16, Version.V201)

@@ -82,7 +82,9 @@ async def test_I7_endless_chains_are_answered_and_no_longer_kept(v201, monkeypat
             ("ReportChargingProfiles", profiles),
         ):  # fmt: skip
             await v201.say(action, part | {"requestId": 1, "tbc": True})
-    assert [len(kept(v201, kind)) for kind in ("customer_information", "display_message", "charging_profile")] == [2] * 3
+    assert [len(kept(v201, kind)) for kind in ("customer_information", "display_message", "charging_profile")] == [
+        2
+    ] * 3
     assert {event.report for event in v201.events(ReportExceeded)} == {
         "customer_information", "display_messages", "charging_profiles",
     }  # fmt: skip

@@ -18,7 +18,11 @@ async def test_limit_is_kept_by_place_and_source_until_it_is_cleared(v201):
     assert [*kept(v201, "charging_limit")] == ["0/EMS", "2/EMS"]
     assert await v201.say("ClearedChargingLimit", {"chargingLimitSource": "EMS", "evseId": 2}) == {}
     assert [key for key, limit in kept(v201, "charging_limit").items() if limit] == ["0/EMS"]
-    assert [(event.evse_id, event.cleared) for event in v201.events(LimitChanged)] == [(0, False), (2, False), (2, True)]
+    assert [(event.evse_id, event.cleared) for event in v201.events(LimitChanged)] == [
+        (0, False),
+        (2, False),
+        (2, True),
+    ]
 
 
 async def test_profiles_are_kept_and_the_report_is_whole_with_its_last_part(v201):

@@ -80,10 +80,14 @@ async def disk(database: Database) -> Disk:
 
 async def test_T35_first_reports_of_many_stations_at_once_are_all_kept(disk, database):
     stations = [await disk.station(f"CS-{number}", Version.V16) for number in range(40)]
-    answers = await asyncio.gather(*(station.say("StatusNotification", status_16("Available", 0)) for station in stations))
+    answers = await asyncio.gather(
+        *(station.say("StatusNotification", status_16("Available", 0)) for station in stations)
+    )
     assert answers == [{}] * 40
     async with database.reader.connect() as connection:
-        kept = await connection.exec_driver_sql("SELECT count(*) FROM connectors WHERE evse_id = 0 AND connector_id = 0")
+        kept = await connection.exec_driver_sql(
+            "SELECT count(*) FROM connectors WHERE evse_id = 0 AND connector_id = 0"
+        )
         assert kept.scalar_one() == 40
 
 

@@ -33,9 +33,7 @@ def nowhere() -> Iterator[str]:
 
 def publisher_of(database: Database, url: str, outbox: Outbox | None = None, **more: Any) -> MqttPublisher:
     options = more.pop("options", QUICK)
-    return MqttPublisher(
-        outbox or Outbox(database), url, states=StationStates(database), options=options, **more
-    )
+    return MqttPublisher(outbox or Outbox(database), url, states=StationStates(database), options=options, **more)
 
 
 async def run_until(publisher: MqttPublisher, condition: Callable[[], Any]) -> list[Any]:

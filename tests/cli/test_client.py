@@ -13,6 +13,8 @@ import pytest
 from csms.app import control_path
 from csms.storage.database import lock_database
 
+pytestmark = pytest.mark.journey
+
 
 def test_without_a_server_the_command_opens_the_database_itself(cli):
     assert "Password" in cli("station", "add", "CS-1").stdout

@@ -49,7 +49,9 @@ def test_I7_report_with_too_many_gaps_is_not_taken():
     assert with_part(report, 1, False, NOON) is not None, "closing one is welcome"
 
 
-@pytest.mark.parametrize(("late", "goes_on"), [(timedelta(0), True), (EXPIRES_AFTER, True), (EXPIRES_AFTER * 1.01, False)])
+@pytest.mark.parametrize(
+    ("late", "goes_on"), [(timedelta(0), True), (EXPIRES_AFTER, True), (EXPIRES_AFTER * 1.01, False)]
+)
 def test_I7_report_that_nobody_goes_on_with_expires(late, goes_on):
     report = told([0], last=9)
     assert continued(report, NOON + late) == (report if goes_on else Report(NOON + late))

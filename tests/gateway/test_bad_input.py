@@ -148,7 +148,9 @@ async def test_I2_nothing_that_is_no_number_is_ever_stored(server, value):
 
 
 @pytest.mark.parametrize(
-    "frame", [b"[" * DEEP, data("[" * 50_000 + "]" * 50_000), status("connectorId", DIGITS)], ids=["depth", "payload", "digits"]
+    "frame",
+    [b"[" * DEEP, data("[" * 50_000 + "]" * 50_000), status("connectorId", DIGITS)],
+    ids=["depth", "payload", "digits"],
 )
 async def test_I2_neighbour_is_answered_in_the_midst_of_many_traps(quick, frame):
     await quick.add_station("CS-2")
@@ -186,12 +188,19 @@ async def test_I3_wrong_fields_are_repaired_or_refused_and_the_socket_stays(quic
     await usable(client)
 
 
-@pytest.mark.parametrize("year", ["222222017-01-01T00:00:00Z", "1970-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z"])
+@pytest.mark.parametrize(
+    "year", ["222222017-01-01T00:00:00Z", "1970-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z"]
+)
 async def test_I4_impossible_times_are_answered_and_stored_as_ours(server, year):
     client = await server.connect()
     started = await client.call("StartTransaction", START | {"timestamp": year})
     assert started["transactionId"] > 0
-    assert await client.call("StopTransaction", {"transactionId": started["transactionId"], "meterStop": 50, "timestamp": year}) is not None
+    assert (
+        await client.call(
+            "StopTransaction", {"transactionId": started["transactionId"], "meterStop": 50, "timestamp": year}
+        )
+        is not None
+    )
     ((start, end, energy),) = await server.rows("SELECT started_at, ended_at, energy_wh FROM sessions")
     assert start == end == round(NOW.timestamp() * 1_000_000)
     assert energy is None or energy >= 0, "a falling meter is never a negative bill"
@@ -200,8 +209,13 @@ async def test_I4_impossible_times_are_answered_and_stored_as_ours(server, year)
 @pytest.mark.parametrize("connector", [9_999, -1, 2**31 - 1])
 async def test_I4_connector_that_cannot_be_is_answered(server, connector):
     client = await server.connect()
-    assert (await answer_of(client, call(json.dumps(STATUS | {"connectorId": connector}), "StatusNotification")))[0] in (3, 4)
-    assert (await answer_of(client, call(json.dumps(START | {"connectorId": connector}), "StartTransaction")))[0] in (3, 4)
+    assert (await answer_of(client, call(json.dumps(STATUS | {"connectorId": connector}), "StatusNotification")))[
+        0
+    ] in (3, 4)
+    assert (await answer_of(client, call(json.dumps(START | {"connectorId": connector}), "StartTransaction")))[0] in (
+        3,
+        4,
+    )
     await usable(client)
 
 
@@ -210,7 +224,7 @@ async def test_I5_answers_that_nobody_asked_for_settle_nothing(quick):
     outcome: asyncio.Future = asyncio.get_running_loop().create_future()
     quick.gateway.link_of(1).call(Pending("q1", "ClearCache", b"{}", 5.0, outcome.set_result))
     await client.receive()
-    for frame in ('[3,"q0",{"status":"Rejected"}]', '[4,"Q1","X","",{}]', '[3,"",{}]', '[3,"q1"]', '[3,1,{}]'):
+    for frame in ('[3,"q0",{"status":"Rejected"}]', '[4,"Q1","X","",{}]', '[3,"",{}]', '[3,"q1"]', "[3,1,{}]"):
         await client.socket.send(frame)
     await usable(client)
     assert not outcome.done()
@@ -259,7 +273,11 @@ async def test_I7_report_that_never_ends_is_answered_part_by_part_and_others_are
     attribute = [{"value": "x" * 500}]
     for number in range(30):
         data = [
-            {"component": component, "variable": variable | {"instance": f"{number}-{row}"}, "variableAttribute": attribute}
+            {
+                "component": component,
+                "variable": variable | {"instance": f"{number}-{row}"},
+                "variableAttribute": attribute,
+            }
             for row in range(50)
         ]
         report = {"requestId": 1, "generatedAt": NOW.isoformat(), "seqNo": number, "tbc": True, "reportData": data}

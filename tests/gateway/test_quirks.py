@@ -29,8 +29,12 @@ async def test_T57_register_in_kwh_is_known_by_the_model_and_the_session_says_so
     number = (await client.call("StartTransaction", START))["transactionId"]
     reading = {"timestamp": "2026-05-04T11:10:00Z", "sampledValue": [{"value": "12"}]}
     await client.call("MeterValues", {"connectorId": 1, "transactionId": number, "meterValue": [reading]})
-    await client.call("StopTransaction", {"transactionId": number, "meterStop": 15, "timestamp": "2026-05-04T12:00:00Z"})
-    ((start, stop, energy, flags),) = await quirky.rows("SELECT meter_start_wh, meter_stop_wh, energy_wh, flags FROM sessions")
+    await client.call(
+        "StopTransaction", {"transactionId": number, "meterStop": 15, "timestamp": "2026-05-04T12:00:00Z"}
+    )
+    ((start, stop, energy, flags),) = await quirky.rows(
+        "SELECT meter_start_wh, meter_stop_wh, energy_wh, flags FROM sessions"
+    )
     assert (start, stop, energy) == (10_000, 15_000, 5_000)
     assert "rescaled" in flags
     ((register, sent),) = await quirky.rows("SELECT register_wh, readings FROM samples")

@@ -299,7 +299,10 @@ class TestSockets:
             for _, writer in held:
                 writer.close()
             assert {status for status, _, _ in await asyncio.gather(*waiting)} == {101}
-        assert [line["event"] for line in logs if line["event"].startswith("gateway.")] == ["gateway.full", "gateway.has_room"]
+        assert [line["event"] for line in logs if line["event"].startswith("gateway.")] == [
+            "gateway.full",
+            "gateway.has_room",
+        ]
 
     async def test_N13_who_was_accepted_beyond_the_room_is_let_go(self, canary):
         server = await canary(sockets=2)

@@ -59,7 +59,9 @@ def basic(name: str, password: str) -> str:
     return "Authorization: Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()
 
 
-@pytest.mark.parametrize("path", ["/ocpp/RDAM%20%7C1", "/ocpp/RDAM%20%7C1/", "/ocpp/default/RDAM%20%7C1", "/ocpp/RDAM%20|1?v=1"])
+@pytest.mark.parametrize(
+    "path", ["/ocpp/RDAM%20%7C1", "/ocpp/RDAM%20%7C1/", "/ocpp/default/RDAM%20%7C1", "/ocpp/RDAM%20|1?v=1"]
+)
 async def test_rule_01_identity_is_the_last_segment_percent_decoded_once(server, path):
     await server.add_station("RDAM |1")
     await Raw.open(server, path)
@@ -229,7 +231,9 @@ async def test_rule_09_T64_call_error_with_any_details_is_understood(quick, deta
 
 
 @pytest.mark.parametrize("version", ["1.6", "2.0.1"])
-@pytest.mark.parametrize("frame", ["[,{", "[2]", '[2,7,"Heartbeat",{}]', '[2,null,"Heartbeat",{}]', "{}", "x", '"', "[2,"])
+@pytest.mark.parametrize(
+    "frame", ["[,{", "[2]", '[2,7,"Heartbeat",{}]', '[2,null,"Heartbeat",{}]', "{}", "x", '"', "[2,"]
+)
 async def test_rule_10_T63_unreadable_id_is_answered_minus_one(server, version, frame):
     client = await server.connect(version=version)
     await client.boot()
@@ -262,7 +266,15 @@ async def test_rule_11_21_is_told_of_a_result_that_cannot_be_understood(modern):
 
 
 @pytest.mark.parametrize(
-    "send", ['[6,"s","NotifyPeriodicEventStream",{}]', '[6,"s","Fly",{}]', '[6,"s"]', "[6]", '[6,"s",7,{}]', '[6,"s","X",null]']
+    "send",
+    [
+        '[6,"s","NotifyPeriodicEventStream",{}]',
+        '[6,"s","Fly",{}]',
+        '[6,"s"]',
+        "[6]",
+        '[6,"s",7,{}]',
+        '[6,"s","X",null]',
+    ],
 )
 async def test_rule_12_send_is_never_answered_even_if_invalid_even_while_a_call_waits(modern, send):
     client = await modern.connect(version="2.1")

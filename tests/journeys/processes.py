@@ -87,7 +87,9 @@ class ServerProcess:
         return [json.loads(line) for line in self._log.read_text().splitlines() if line.startswith("{")]
 
 
-async def run_module(module: str, *arguments: str, env: dict[str, str] | None = None, accept: tuple[int, ...] = (0,)) -> str:
+async def run_module(
+    module: str, *arguments: str, env: dict[str, str] | None = None, accept: tuple[int, ...] = (0,)
+) -> str:
     """What `python -m module …` prints."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", module, *arguments, env=env or environment(), stdout=PIPE, stderr=PIPE

@@ -57,7 +57,9 @@ def sound_frames(version: Version, examples: int) -> list[Frame]:
     """Valid calls of every action a station may send."""
     found: list[Frame] = []
 
-    @settings(max_examples=examples, database=None, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=examples, database=None, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck)
+    )
     @given(st.data())
     def collect(data: st.DataObject) -> None:
         for name, action in actions(version).items():
@@ -77,7 +79,9 @@ def bytes_mutated(frame: Frame, dice: Dice) -> bytes:
             case 0:
                 data[at:to] = b""
             case 1:
-                data[at:at] = bytes(dice.choice(b'[]{}",:0123456789\\truefalsn \n\0') for _ in range(dice.randint(1, 4)))
+                data[at:at] = bytes(
+                    dice.choice(b'[]{}",:0123456789\\truefalsn \n\0') for _ in range(dice.randint(1, 4))
+                )
             case 2:
                 data[at:at] = data[at : at + dice.randint(1, 200)]
             case _:
@@ -183,7 +187,9 @@ class Socket:
                     self.send(frame)
                 await self.call("Heartbeat", {})
             except ConnectionError:
-                assert self._socket.closed is None or self._socket.closed.code in (1002, 1003, 1007, 1009), self._socket.closed
+                assert self._socket.closed is None or self._socket.closed.code in (1002, 1003, 1007, 1009), (
+                    self._socket.closed
+                )
                 self.closes += 1
                 self.close()
                 await self.open()

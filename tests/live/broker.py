@@ -33,8 +33,7 @@ def tool(name: str, package: str) -> str:
     found = shutil.which(name, path=_PLACES)
     if found is None:
         raise MissingTool(
-            f"These tests need {name}: apt-get install {package} (Debian, Ubuntu) "
-            f"or brew install {package} (macOS)"
+            f"These tests need {name}: apt-get install {package} (Debian, Ubuntu) or brew install {package} (macOS)"
         )
     return found
 

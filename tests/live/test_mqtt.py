@@ -103,9 +103,7 @@ async def load(database: Database) -> Load:
     return Load(await open_records(database, NOW), [Station(n, 1, "default", f"CS-{n}") for n in range(1, 9)])
 
 
-async def test_every_event_arrives_in_order(
-    database: Database, broker: Broker, listener: Listener, load: Load
-) -> None:
+async def test_every_event_arrives_in_order(database: Database, broker: Broker, listener: Listener, load: Load) -> None:
     outbox = Outbox(database)
     async with publishing(database, broker.url, outbox=outbox) as publisher:
         await load.run(units=50)
@@ -151,9 +149,7 @@ async def test_broker_that_stalls_holds_up_nothing_else(
     assert load.slowest < 1.0
 
 
-async def test_broker_that_stalls_does_not_hold_up_the_end(
-    database: Database, broker: Broker, load: Load
-) -> None:
+async def test_broker_that_stalls_does_not_hold_up_the_end(database: Database, broker: Broker, load: Load) -> None:
     async with publishing(database, broker.url) as publisher:
         await load.run(units=5)
         while not publisher.metrics.connected:
@@ -230,9 +226,7 @@ async def test_drained_publisher_has_delivered_everything(
     load.assert_complete(listener.events())
 
 
-async def test_each_operator_has_its_own_topic(
-    database: Database, broker: Broker, listener: Listener
-) -> None:
+async def test_each_operator_has_its_own_topic(database: Database, broker: Broker, listener: Listener) -> None:
     records = await open_records(database, NOW)
     loads = [Load(records, [Station(1, n, operator, "CS-1")]) for n, operator in enumerate(("A/S", "Büro"))]
     async with publishing(database, broker.url):

@@ -17,6 +17,8 @@ from csms.ocpp.errors import OcppError
 from csms.ocpp.tolerance import decode
 from tests.schema_strategy import Mutated, mutated
 
+pytestmark = pytest.mark.fuzz
+
 ACTIONS = [action for version in Version for action in actions(version).values()]
 
 # Where the types and the schemas differ, and why.
@@ -63,6 +65,8 @@ def test_every_schema_has_its_action() -> None:
 
 def a_valid_payload_survives_the_round_trip(action: Action, response: bool, payload: dict[str, Any]) -> None:
     assert schemas.violation(action, payload, response) is None
+    if b"\\u0000" in msgspec.json.encode(payload):
+        return  # Read as an unreadable character, as test_tolerance says.
     decoded = decode(action, msgspec.json.encode(payload), response=response)
     assert decoded.repairs == ()
     again = msgspec.json.decode(msgspec.json.encode(decoded.message))

@@ -277,7 +277,9 @@ def test_a_result_that_21_cannot_read_is_told_and_the_next_call_follows():
     side = Side(V21)
     outcomes: dict[str, Outcome] = {}
     for number in "12":
-        pending = Pending(number, "ClearCache", b"{}", 30.0, lambda outcome, number=number: outcomes.update({number: outcome}))
+        pending = Pending(
+            number, "ClearCache", b"{}", 30.0, lambda outcome, number=number: outcomes.update({number: outcome})
+        )
         side.send(side.peer.call(pending, 0.0))
 
     heard = side.hear(b'[3,"1",{"status":7}]')

@@ -34,7 +34,9 @@ def test_the_call_within_comes_out_under_its_own_name():
     assert (call.id, call.action, json.loads(bytes(call.payload))) == ("19", "Heartbeat", {"note": "ä?>"})
 
 
-@pytest.mark.parametrize("header", [{"OCPPAction": "Heartbeat", "OCPPMessageId": "19"}, {"OCPPAction": "Heartbeat-Signed"}])
+@pytest.mark.parametrize(
+    "header", [{"OCPPAction": "Heartbeat", "OCPPMessageId": "19"}, {"OCPPAction": "Heartbeat-Signed"}]
+)
 def test_a_header_of_this_message_is_fine(header):
     assert unwrapped(signed(jws({}, **header))).action == "Heartbeat"
 

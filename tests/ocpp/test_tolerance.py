@@ -312,7 +312,11 @@ def test_an_answer_is_repaired_like_a_request() -> None:
 
 @pytest.mark.parametrize(
     ("sent", "understood"),
-    [(rb"a\u0000b", "a\N{REPLACEMENT CHARACTER}b"), (rb"a\\u0000b", r"a\u0000b"), (rb"\\\u0000", "\\\N{REPLACEMENT CHARACTER}")],
+    [
+        (rb"a\u0000b", "a\N{REPLACEMENT CHARACTER}b"),
+        (rb"a\\u0000b", r"a\u0000b"),
+        (rb"\\\u0000", "\\\N{REPLACEMENT CHARACTER}"),
+    ],
 )
 def test_nul_in_a_text_never_reaches_the_database(sent: bytes, understood: str) -> None:
     action = actions(V16)["DataTransfer"]

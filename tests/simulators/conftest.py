@@ -173,9 +173,7 @@ class Line:
 class Glass:
     """A station, its office and its time."""
 
-    def __init__(
-        self, version: Version, plan: dict[str, Any], ledger: Ledger | None = None, tokens: tuple = ("TAG",)
-    ):
+    def __init__(self, version: Version, plan: dict[str, Any], ledger: Ledger | None = None, tokens: tuple = ("TAG",)):
         self.clock = HandClock()
         self.office = Office(version)
         self.world = World(

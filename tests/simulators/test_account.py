@@ -41,9 +41,7 @@ STOP = {"transactionId": 7, "meterStop": 900, "timestamp": "2026-05-04T13:00:00Z
 
 
 def test_a_16_session_has_the_id_its_start_was_answered_with():
-    account = told_by(
-        lines("1.6", ("StartTransaction", START, {"transactionId": 7}), ("StopTransaction", STOP, {}))
-    )
+    account = told_by(lines("1.6", ("StartTransaction", START, {"transactionId": 7}), ("StopTransaction", STOP, {})))
     [session] = account.sessions
 
     assert (session.transaction_id, session.outlet, session.token) == ("7", 2, "TAG")

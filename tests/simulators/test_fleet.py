@@ -17,9 +17,7 @@ from simulators.scenarios import Scenario, identity_of, throw_dice, version_of
 
 pytestmark = pytest.mark.journey
 
-BUSY = Scenario(
-    sessions_per_hour=200.0, session_energy_kwh=(0.5, 3.0), meter_interval_s=30.0, outages_per_hour=0.0
-)
+BUSY = Scenario(sessions_per_hour=200.0, session_energy_kwh=(0.5, 3.0), meter_interval_s=30.0, outages_per_hour=0.0)
 
 
 def plans(how_many: int, scenario: Scenario = BUSY, version: str = "mix") -> list:

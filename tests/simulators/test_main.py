@@ -55,9 +55,7 @@ def test_an_audit_without_its_files_is_status_two(tmp_path):
     assert "cannot read" in result.stderr
 
 
-@pytest.mark.parametrize(
-    ("sent", "says"), [(0, "No session ran"), (2, "The server answered none of the 2 messages")]
-)
+@pytest.mark.parametrize(("sent", "says"), [(0, "No session ran"), (2, "The server answered none of the 2 messages")])
 def test_an_audit_of_nothing_acknowledged_proves_nothing(tmp_path, ledger, sent, says):
     for letter in range(1, sent + 1):
         ledger.add("sent", operator=None, station="CS-1", version="1.6", letter=letter, session=1,

@@ -42,9 +42,7 @@ async def asking_url(baseline, monkeypatch):
         @after(Action201.boot_notification)
         async def start_one(self, **_):
             token = {"id_token": "REMOTE", "type": "Central"}
-            await self.call(
-                call201.RequestStartTransaction(id_token=token, remote_start_id=3), suppress=False
-            )
+            await self.call(call201.RequestStartTransaction(id_token=token, remote_start_id=3), suppress=False)
 
         @after(Action201.transaction_event)
         async def stop_it(self, event_type, transaction_info, **_):

@@ -102,9 +102,7 @@ def test_an_outlet_taken_out_of_service_says_so_and_comes_back(glass):
 
 def test_a_busy_outlet_goes_out_of_service_afterwards(glass):
     outlet = glass.charge(1)
-    assert glass.office.ask("ChangeAvailability", connectorId=0, type="Inoperative") == {
-        "status": "Scheduled"
-    }
+    assert glass.office.ask("ChangeAvailability", connectorId=0, type="Inoperative") == {"status": "Scheduled"}
     glass.pass_time(1)
     assert outlet.phase is Phase.CHARGING
 

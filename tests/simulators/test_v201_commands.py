@@ -106,9 +106,7 @@ def test_an_evse_goes_out_of_service_now_or_after_its_session(glass):
     outlet = glass.charge(1)
     change = glass.office.ask
     assert change("ChangeAvailability", operationalStatus="Inoperative", evse={"id": 2}) == ACCEPTED
-    assert change("ChangeAvailability", operationalStatus="Inoperative", evse={"id": 1}) == {
-        "status": "Scheduled"
-    }
+    assert change("ChangeAvailability", operationalStatus="Inoperative", evse={"id": 1}) == {"status": "Scheduled"}
     assert change("ChangeAvailability", operationalStatus="Inoperative", evse={"id": 9}) == REJECTED
     outlet.stop(Why.LOCAL)
     glass.pass_time(120)

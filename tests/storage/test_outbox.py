@@ -149,9 +149,7 @@ async def test_purge_of_an_empty_outbox_does_nothing(outbox: Outbox) -> None:
     assert await outbox.purge(NOW, most=1) == 0
 
 
-async def test_beyond_the_cap_even_unconfirmed_rows_go_and_it_is_told(
-    database: Database, outbox: Outbox
-) -> None:
+async def test_beyond_the_cap_even_unconfirmed_rows_go_and_it_is_told(database: Database, outbox: Outbox) -> None:
     await fill(database, 10)
     await outbox.confirm("mqtt", 3)
     await outbox.confirm("webhook", 8)

@@ -29,9 +29,10 @@ async def test_log_only_grows(database, station, rows):
     note = Noted(after(-1), "event", 5, "Meter/Power", "6", b"{}")
     for _ in range(2):
         await database.writer.commit(unit_of(station, noted=[note]))
-    assert await rows("SELECT kind, severity, code, text, received_at - at FROM station_log") == [
-        ("event", 5, "Meter/Power", "6", 60_000_000)
-    ] * 2
+    assert (
+        await rows("SELECT kind, severity, code, text, received_at - at FROM station_log")
+        == [("event", 5, "Meter/Power", "6", 60_000_000)] * 2
+    )
 
 
 @pytest.mark.parametrize(

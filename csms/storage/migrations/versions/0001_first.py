@@ -188,9 +188,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id"),
     )
-    op.create_index(
-        op.f("ix_commands_station_id_created_at"), "commands", ["station_id", "created_at"], unique=False
-    )
+    op.create_index(op.f("ix_commands_station_id_created_at"), "commands", ["station_id", "created_at"], unique=False)
     op.create_table(
         "connectors",
         sa.Column("station_id", Id, nullable=False),
