@@ -15,8 +15,7 @@ from csms.gateway import server as server_module
 from csms.gateway.server import Limits
 from csms.storage.memory import MemoryRecords
 from tests.conftest import Server
-from tests.gateway.test_transport_rules import basic
-from tests.gateway.wire import Raw, framed, handshake
+from tests.gateway.wire import Raw, basic, framed, handshake
 
 HEARTBEAT = [2, "1", "Heartbeat", {}]
 HOME, AWAY = "127.0.0.2", "127.0.0.3"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import struct
@@ -84,3 +85,7 @@ async def answer_to(server: Server, request: bytes) -> tuple[int, dict[str, str]
         head, _, body = (await reader.read()).decode().partition("\r\n\r\n")
     status, *lines = head.split("\r\n")
     return int(status.split()[1]), dict(line.split(": ", 1) for line in lines), body
+
+
+def basic(name: str, password: str) -> str:
+    return "Authorization: Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()
