@@ -6,7 +6,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STATIONS ?= 50
 FOR ?= 60
-PLAIN := not journey and not live and not fuzz
+QUICK := not journey and not live
+PLAIN := $(QUICK) and not fuzz and not disk
 
 .PHONY: demo test test-plain bench bench-quick lint format clean
 .DEFAULT_GOAL := demo
@@ -17,10 +18,10 @@ demo: $(VENV)/.installed  ## a server with simulated stations charging on it, fo
 test: $(VENV)/.installed-dev  ## the whole suite; installs the broker it needs where it may
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.prepare
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check --quiet .
-	@$(BIN)/python -m pytest -n 2 -m "$(PLAIN)"
-	@$(BIN)/python -m pytest -m "not ($(PLAIN))"
+	@$(BIN)/python -m pytest -n 2 -m "$(QUICK)"
+	@$(BIN)/python -m pytest -m "not ($(QUICK))"
 
-test-plain: $(VENV)/.installed-dev  ## the tests that take seconds
+test-plain: $(VENV)/.installed-dev  ## the tests that need no database, no socket and no generator: seconds
 	@$(BIN)/python -m pytest -n 2 -m "$(PLAIN)"
 
 bench: $(VENV)/.installed-dev  ## our server against the baseline, six minutes; the table goes to build/bench.md

@@ -46,6 +46,13 @@ settings.register_profile(
 settings.load_profile("plain")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What opens a real database (all such tests begin with a migrated one) is no plain test."""
+    for item in items:
+        if "migrated" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.disk)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def quiet_log() -> None:
     """Nothing is printed; `structlog.testing.capture_logs` sees everything."""

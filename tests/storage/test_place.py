@@ -1,0 +1,43 @@
+"""Where a database lies, and through which socket its server is reached."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from csms.storage.place import DatabaseError, StartError, control_path, sqlite_path
+
+
+@pytest.mark.parametrize("url", ["sqlite:////data/csms.db", "sqlite+aiosqlite:////data/csms.db"])
+def test_driver_names_are_optional(url: str):
+    assert sqlite_path(url) == Path("/data/csms.db")
+
+
+@pytest.mark.parametrize("url", ["csms.db", "sqlite://", "sqlite:///:memory:", "postgresql://host/name"])
+def test_what_is_no_file_is_refused_with_what_to_write(url: str):
+    with pytest.raises(DatabaseError, match="sqlite:///"):
+        sqlite_path(url)
+
+
+def test_control_socket_lies_beside_the_database():
+    assert control_path(Path("/data/csms.db")) == Path("/data/csms.db.sock")
+
+
+def test_long_path_has_its_socket_in_a_folder_of_ones_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    found = control_path(Path("/data") / ("x" * 120) / "csms.db")
+    assert len(os.fsencode(found)) < 108 or len(os.fsencode(tmp_path)) > 60
+    assert found.parent.stat().st_mode & 0o077 == 0
+    assert control_path(Path("/data") / ("y" * 120) / "csms.db") != found
+
+
+def test_folder_that_others_may_write_to_is_not_trusted(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    folder = tmp_path / f"csms-{os.getuid()}"
+    folder.mkdir()
+    folder.chmod(0o777)
+    with pytest.raises(StartError, match="not yours alone"):
+        control_path(Path("/data") / ("x" * 120) / "csms.db")
