@@ -8,6 +8,7 @@ STATIONS ?= 50
 FOR ?= 60
 QUICK := not journey and not live
 PLAIN := $(QUICK) and not fuzz and not disk
+PLAIN_TESTS := tests/domain tests/ocpp tests/blocks tests/simulators tests/house
 
 .PHONY: demo test test-plain bench bench-quick lint format clean
 .DEFAULT_GOAL := demo
@@ -22,7 +23,7 @@ test: $(VENV)/.installed-dev  ## the whole suite; installs the broker it needs w
 	@$(BIN)/python -m pytest -m "not ($(QUICK))"
 
 test-plain: $(VENV)/.installed-dev  ## the tests that need no database, no socket and no generator: seconds
-	@$(BIN)/python -m pytest -n 2 -m "$(PLAIN)"
+	@$(BIN)/python -m pytest -m "$(PLAIN)" $(PLAIN_TESTS)
 
 bench: $(VENV)/.installed-dev  ## our server against the baseline, six minutes; the table goes to build/bench.md
 	@$(BIN)/python -m benchmarks
