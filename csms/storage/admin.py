@@ -84,22 +84,34 @@ def delete_token(operator_id: int, value: str) -> Callable[..., bool]:
     return lambda connection: bool(connection.execute(sa.delete(tokens).where(same)).rowcount)
 
 
-def put_key(name: str, role: str, key_hash: bytes, now: datetime) -> Job:
-    """Create an API key or give the key of this name a new secret."""
+def put_key(
+    name: str, role: str, key_hash: bytes, now: datetime, operator_id: int | None = None
+) -> Callable[[sa.Connection], None]:
+    """Create an API key or give the key of this name a new secret. Without operator it is good for all of them."""
 
     def job(connection: sa.Connection) -> None:
-        done = connection.execute(
-            sa.update(api_keys).where(api_keys.c.name == name).values(key_hash=key_hash, role=role)
-        )
+        fields = {"key_hash": key_hash, "role": role, "operator_id": operator_id}
+        done = connection.execute(sa.update(api_keys).where(api_keys.c.name == name).values(fields))
         if not done.rowcount:
-            connection.execute(sa.insert(api_keys).values(name=name, role=role, key_hash=key_hash, created_at=now))
+            connection.execute(sa.insert(api_keys).values(name=name, created_at=now, **fields))
 
     return job
 
 
-def key_role(key_hash: bytes) -> Callable[..., str | None]:
-    query = sa.select(api_keys.c.role).where(api_keys.c.key_hash == key_hash)
-    return lambda connection: connection.execute(query).scalar()
+def find_key(key_hash: bytes, now: datetime) -> Callable[[sa.Connection], tuple[str, str, str | None] | None]:
+    """(name, role, operator or None for all) of a key that holds still."""
+    query = (
+        sa.select(api_keys.c.name, api_keys.c.role, operators.c.name)
+        .join_from(api_keys, operators, isouter=True)
+        .where(api_keys.c.key_hash == key_hash)
+        .where(sa.or_(api_keys.c.expires_at.is_(None), api_keys.c.expires_at > now))
+    )
+
+    def look(connection: sa.Connection) -> tuple[str, str, str | None] | None:
+        found = connection.execute(query).one_or_none()
+        return None if found is None else tuple(found)
+
+    return look
 
 
 def has_keys(connection: sa.Connection) -> bool:

@@ -152,8 +152,8 @@ class Queries:
         )
         return await self._one(query)
 
-    async def totals(self) -> Row:
-        """How much there is of everything, for people who look after the system."""
+    async def totals(self, operator: str | None = None) -> Row:
+        """How much there is of everything (of one operator), for people who look after the system."""
         counts = {
             "operators": sa.select(sa.func.count()).select_from(operators),
             "stations": sa.select(sa.func.count()).select_from(stations),
@@ -163,6 +163,14 @@ class Queries:
             "tokens": sa.select(sa.func.count()).select_from(tokens),
             "events_kept": sa.select(sa.func.count()).select_from(outbox),
         }
+        if operator is not None:
+            number = sa.select(operators.c.id).where(operators.c.name == operator).scalar_subquery()
+            for name, table in (("stations", stations), ("sessions", sessions), ("tokens", tokens)):
+                counts[name] = counts[name].where(table.c.operator_id == number)
+            counts["stations_online"] = counts["stations_online"].where(stations.c.operator_id == number)
+            counts["sessions_open"] = counts["sessions_open"].where(sessions.c.operator_id == number)
+            counts["operators"] = counts["operators"].where(operators.c.name == operator)
+            counts["events_kept"] = counts["events_kept"].where(outbox.c.operator == operator)
         row = await self._one(sa.select(*(count.scalar_subquery().label(name) for name, count in counts.items())))
         return dict(row or {})
 

@@ -201,7 +201,9 @@ api_keys = Table(
     Column("name", Text, nullable=False, unique=True),
     Column("role", String(16), nullable=False),
     Column("key_hash", LargeBinary, nullable=False, unique=True),
+    Column("operator_id", ForeignKey("operators.id")),  # Null: good for all operators.
     Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant),  # Null: never.
 )  # fmt: skip
 
 commands = Table(

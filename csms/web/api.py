@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from csms.web import problems, sessions, stations, tokens
-from csms.web.access import Bounded, require_admin
+from csms.web.access import Bounded, Reader
 from csms.web.models import Totals
 from csms.web.services import Services
 
@@ -22,15 +22,15 @@ def build_api(services: Services, version: str) -> FastAPI:
     app.state.services = services
     app.add_middleware(Bounded)
     problems.install(app)
-    errors = problems.described(401, 422, 503)
-    resources = APIRouter(prefix=PREFIX, dependencies=[Depends(require_admin)], responses=errors)
+    errors = problems.described(401, 403, 422, 503)
+    resources = APIRouter(prefix=PREFIX, responses=errors)
     for resource in (stations, tokens, sessions):
         resources.include_router(resource.router)
 
     @resources.get("/totals", tags=["system"])
-    async def totals() -> Totals:
+    async def totals(caller: Reader) -> Totals:
         """How much there is of everything."""
-        return Totals(**await services.queries.totals())
+        return Totals(**await services.queries.totals(caller.operator))
 
     app.include_router(resources)
     _add_probes(app, services)

@@ -35,9 +35,9 @@ class Services:
     def write(self, job: Callable[[sa.Connection], Any]) -> Awaitable[Any]:
         return self.database.writer.run(job)
 
-    async def role_of(self, key: str) -> str | None:
-        """The role of an API key, None for one nobody gave out."""
-        look = admin.key_role(self.vault.key_hash(key))
+    async def bearer(self, key: str) -> tuple[str, str, str | None] | None:
+        """(name, role, operator it is bound to) of an API key; None for one nobody gave out."""
+        look = admin.find_key(self.vault.key_hash(key), self.clock())
         async with self.database.reader.connect() as connection:
             return await connection.run_sync(look)
 

@@ -14,9 +14,9 @@ from csms.domain.commands import Command
 from csms.domain.tokens import Token, decide
 from csms.ocpp import schemas
 from csms.ocpp.catalogue import Version, action_of
-from csms.storage import admin
 from csms.storage.queries import Row
-from csms.web.models import MAX_INT31, CommandView, Page, ReadingView, SessionStart, SessionView
+from csms.web.access import Caller, Reader, Steerer
+from csms.web.models import MAX_INT31, CommandView, Name, Page, ReadingView, SessionStart, SessionView
 from csms.web.problems import Problem
 from csms.web.services import Services, services_of
 from csms.web.stations import find_station
@@ -31,7 +31,8 @@ _OFFLINE: dict[int | str, Any] = {409: {"model": CommandView, "description": "Th
 @router.get("/sessions")
 async def list_sessions(
     services: ServicesOf,
-    operator: str | None = None,
+    caller: Reader,
+    operator: Name | None = None,
     station_id: str | None = None,
     token: str | None = None,
     status: Literal["active", "closed"] | None = None,
@@ -40,31 +41,31 @@ async def list_sessions(
 ) -> Page[SessionView]:
     """Newest first."""
     rows, next_cursor = await services.queries.sessions(
-        operator=operator, station=station_id, token=token, active=None if status is None else status == "active",
+        operator=caller.within(operator), station=station_id, token=token, active=None if status is None else status == "active",
         limit=limit, cursor=cursor,
     )  # fmt: skip
     return Page(items=[_view(row) for row in rows], next=next_cursor)
 
 
 @router.get("/sessions/{id}")
-async def show_session(id: int, services: ServicesOf) -> SessionView:
+async def show_session(id: int, services: ServicesOf, caller: Reader) -> SessionView:
     """One session."""
-    return _view(await _find(services, id))
+    return _view(await _find(services, caller, id))
 
 
 @router.get("/sessions/{id}/samples")
 async def show_samples(
-    id: int, services: ServicesOf, limit: Annotated[int, Query(ge=1, le=10_000)] = 1000
+    id: int, services: ServicesOf, caller: Reader, limit: Annotated[int, Query(ge=1, le=10_000)] = 1000
 ) -> Page[ReadingView]:
     """Its meter readings in the order of their time."""
-    await _find(services, id)
+    await _find(services, caller, id)
     return Page(items=[ReadingView(**row) for row in await services.queries.samples(id, limit)], next=None)
 
 
 @router.post("/sessions", response_model=CommandView, responses=_OFFLINE)
-async def start_session(start: SessionStart, services: ServicesOf, wait: Wait = 30.0) -> JSONResponse:
+async def start_session(start: SessionStart, services: ServicesOf, caller: Steerer, wait: Wait = 30.0) -> JSONResponse:
     """Ask a station to start a session. Its refusal is an outcome (`accepted: false`), not an HTTP error."""
-    station = await find_station(services, start.operator or admin.DEFAULT_OPERATOR, start.station_id)
+    station = await find_station(services, caller, start.operator, start.station_id)
     token = await _usable_token(services, station["operator"], start.token)
     _check_registration(station)
 
@@ -80,12 +81,12 @@ async def start_session(start: SessionStart, services: ServicesOf, wait: Wait = 
 
 
 @router.post("/sessions/{id}/stop", response_model=CommandView, responses=_OFFLINE)
-async def stop_session(id: int, services: ServicesOf, wait: Wait = 30.0) -> JSONResponse:
+async def stop_session(id: int, services: ServicesOf, caller: Steerer, wait: Wait = 30.0) -> JSONResponse:
     """Ask the station to end this session; the session ends when the station says so."""
-    session = await _find(services, id)
+    session = await _find(services, caller, id)
     if session["ended_at"] is not None:
         raise Problem(409, f"Session {id} has ended already.")
-    station = await find_station(services, session["operator"], session["station_id"])
+    station = await find_station(services, caller, session["operator"], session["station_id"])
     transaction = session["station_transaction_id"]
 
     def build(version: Version) -> msgspec.Struct:
@@ -97,10 +98,10 @@ async def stop_session(id: int, services: ServicesOf, wait: Wait = 30.0) -> JSON
 
 
 @router.get("/commands/{id}", tags=["commands"])
-async def show_command(id: int, services: ServicesOf) -> CommandView:
+async def show_command(id: int, services: ServicesOf, caller: Reader) -> CommandView:
     """What was asked of a station, and how that ended."""
     command = await services.commands.find(id) if abs(id) < 1 << 63 else None
-    if command is None:
+    if command is None or caller.operator not in (None, command.operator):
         raise Problem(404, f"There is no command {id}.")
     return command_view(command)
 
@@ -147,9 +148,9 @@ def _check_sayable(request: msgspec.Struct, version: Version) -> None:
         raise Problem(422, f"The station speaks OCPP {version} and would not understand {wrong.description}.")
 
 
-async def _find(services: Services, session_id: int) -> Row:
+async def _find(services: Services, caller: Caller, session_id: int) -> Row:
     row = await services.queries.session(session_id) if abs(session_id) < 1 << 63 else None
-    if row is None:
+    if row is None or caller.operator not in (None, row["operator"]):
         raise Problem(404, f"There is no session {session_id}.")
     return row
 

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from csms.domain.credentials import new_password
 from csms.storage import admin
 from csms.storage.queries import Row
+from csms.web.access import Caller, Editor, Reader
 from csms.web.models import (
     ConnectorView,
     ImportReport,
@@ -25,7 +26,9 @@ from csms.web.problems import Problem
 from csms.web.services import Services, services_of
 
 router = APIRouter(tags=["stations"])
-Operator = Annotated[Name, Query(description="The operator the station belongs to.")]
+Operator = Annotated[
+    Name | None, Query(description="The operator the station belongs to: the key's own, or `default`, when left away.")
+]
 ServicesOf = Annotated[Services, Depends(services_of)]
 
 MOST_IMPORTED = 5_000
@@ -50,20 +53,23 @@ _line = msgspec.json.Decoder(Imported)
 @router.get("/stations")
 async def list_stations(
     services: ServicesOf,
-    operator: str | None = None,
+    caller: Reader,
+    operator: Name | None = None,
     online: bool | None = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     cursor: str | None = None,
 ) -> Page[StationView]:
     """In the order in which they were added."""
-    rows, next_cursor = await services.queries.stations(operator=operator, online=online, limit=limit, cursor=cursor)
+    rows, next_cursor = await services.queries.stations(
+        operator=caller.within(operator), online=online, limit=limit, cursor=cursor
+    )
     return Page(items=[StationView(**_view(row)) for row in rows], next=next_cursor)
 
 
 @router.get("/stations/{id}")
-async def show_station(id: str, services: ServicesOf, operator: Operator = admin.DEFAULT_OPERATOR) -> StationDetail:
+async def show_station(id: str, services: ServicesOf, caller: Reader, operator: Operator = None) -> StationDetail:
     """One station and its connectors."""
-    return await _detail(services, await find_station(services, operator, id))
+    return await _detail(services, await find_station(services, caller, operator, id))
 
 
 @router.put("/stations/{id}", responses={201: {"model": StationDetail}})
@@ -71,10 +77,12 @@ async def put_station(
     id: str,
     change: StationChange,
     services: ServicesOf,
+    caller: Editor,
     response: Response,
-    operator: Operator = admin.DEFAULT_OPERATOR,
+    operator: Operator = None,
 ) -> StationDetail:
     """Create a station or change it. A new one gets a generated password unless one is given (or null: none)."""
+    operator = caller.chosen(operator)
     try:
         usable_name(id)
     except ValueError as error:
@@ -92,7 +100,7 @@ async def put_station(
         columns["password_hash"] = None
     operator_id = await services.write(admin.ensure_operator(operator))
     created = await services.write(admin.put_station(operator_id, id, columns, services.clock()))
-    row = await find_station(services, operator, id)
+    row = await find_station(services, caller, operator, id)
     services.station_changed(row["number"], columns)
     response.status_code = 201 if created else 200
     return await _detail(services, row, password=shown)
@@ -100,13 +108,14 @@ async def put_station(
 
 @router.post("/stations/import")
 async def import_stations(
-    request: Request, services: ServicesOf, operator: Operator = admin.DEFAULT_OPERATOR
+    request: Request, services: ServicesOf, caller: Editor, operator: Operator = None
 ) -> ImportReport:
     """Create or change many stations: one JSON object a line, all of them or none.
 
     A new `{"id": "CP-1"}` gets a generated password, `{"id": "CP-2", "password": null}` none. What a line leaves out
     stays as it is at a station that is there.
     """
+    operator = caller.chosen(operator)
     lines = (await request.body()).splitlines()
     if len(lines) > MOST_IMPORTED:
         raise Problem(413, f"Send at most {MOST_IMPORTED} lines in one request.")
@@ -122,7 +131,9 @@ async def import_stations(
     return ImportReport(created=created, updated=len(rows) - created, passwords=generated)
 
 
-async def find_station(services: Services, operator: str, identity: str) -> Row:
+async def find_station(services: Services, caller: Caller, operator: str | None, identity: str) -> Row:
+    """The station with this identity within what the caller may see; 404 otherwise."""
+    operator = caller.chosen(operator)
     row = await services.queries.station(operator, identity)
     if row is None:
         raise Problem(404, f"There is no station {identity!r} of operator {operator!r}. Add it with PUT.")

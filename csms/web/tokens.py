@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Query, Response
 from csms.domain.tokens import Token, decide
 from csms.storage import admin
 from csms.storage.queries import Row
+from csms.web.access import Editor, Reader
 from csms.web.models import UNREADABLE, Name, Page, TokenChange, TokenView
 from csms.web.problems import Problem
 from csms.web.services import Services, services_of
@@ -20,26 +21,33 @@ ServicesOf = Annotated[Services, Depends(services_of)]
 @router.get("/tokens")
 async def list_tokens(
     services: ServicesOf,
-    operator: Name = admin.DEFAULT_OPERATOR,
+    caller: Reader,
+    operator: Name | None = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     cursor: str | None = None,
 ) -> Page[TokenView]:
     """By value."""
-    rows, next_cursor = await services.queries.tokens(operator, limit, cursor)
+    rows, next_cursor = await services.queries.tokens(caller.chosen(operator), limit, cursor)
     return Page(items=[_view(services, row) for row in rows], next=next_cursor)
 
 
 @router.get("/tokens/{value}")
-async def show_token(value: str, services: ServicesOf, operator: Name = admin.DEFAULT_OPERATOR) -> TokenView:
+async def show_token(value: str, services: ServicesOf, caller: Reader, operator: Name | None = None) -> TokenView:
     """One token, and what a station asking now is told."""
-    return _view(services, await _find(services, operator, value))
+    return _view(services, await _find(services, caller.chosen(operator), value))
 
 
 @router.put("/tokens/{value}", responses={201: {"model": TokenView}})
 async def put_token(
-    value: str, change: TokenChange, services: ServicesOf, response: Response, operator: Name = admin.DEFAULT_OPERATOR
+    value: str,
+    change: TokenChange,
+    services: ServicesOf,
+    caller: Editor,
+    response: Response,
+    operator: Name | None = None,
 ) -> TokenView:
     """Create a token or replace its fields. Values are compared without case."""
+    operator = caller.chosen(operator)
     if not value.strip() or len(value) > 255 or not value.isprintable() or UNREADABLE in value:
         raise Problem(422, "A token has 1 to 255 printable characters.")
     operator_id = await services.write(admin.ensure_operator(operator))
@@ -50,9 +58,9 @@ async def put_token(
 
 
 @router.delete("/tokens/{value}", status_code=204)
-async def delete_token(value: str, services: ServicesOf, operator: Name = admin.DEFAULT_OPERATOR) -> None:
+async def delete_token(value: str, services: ServicesOf, caller: Editor, operator: Name | None = None) -> None:
     """Nobody charges with it any more; its sessions stay."""
-    row = await _find(services, operator, value)
+    row = await _find(services, caller.chosen(operator), value)
     await services.write(admin.delete_token(row["operator_id"], value))
     services.token_changed(row["operator_id"], value)
 

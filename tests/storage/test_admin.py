@@ -40,6 +40,6 @@ async def test_key_is_found_by_its_hash_until_it_gets_another(database):
     assert await database.writer.run(admin.has_keys) is False
     await database.writer.run(admin.put_key("admin", "admin", b"old", NOW))
     await database.writer.run(admin.put_key("admin", "viewer", b"new", NOW))
-    assert await database.writer.run(admin.key_role(b"old")) is None
-    assert await database.writer.run(admin.key_role(b"new")) == "viewer"
+    assert await database.writer.run(admin.find_key(b"old", NOW)) is None
+    assert await database.writer.run(admin.find_key(b"new", NOW)) == ("admin", "viewer", None)
     assert await database.writer.run(admin.has_keys) is True

@@ -48,10 +48,36 @@ async def test_key_is_looked_for_under_the_hash_of_this_system(system: System, o
     assert_problem(response, 401)
 
 
-async def test_key_of_another_role_does_not_do(system: System, outside) -> None:
+async def test_role_of_a_key_bounds_what_it_may(system: System, outside) -> None:
     kept = system.vault.key_hash("csms_viewer")
     await system.database.writer.run(admin.put_key("viewer", "viewer", kept, NOW))
-    assert_problem(await outside.get("/api/v1/totals", headers={"Authorization": "Bearer csms_viewer"}), 401)
+    headers = {"Authorization": "Bearer csms_viewer"}
+    assert (await outside.get("/api/v1/totals", headers=headers)).status_code == 200
+    assert_problem(await outside.put("/api/v1/tokens/T", json={}, headers=headers), 403, "viewer", "edit")
+
+
+async def test_key_of_an_operator_opens_nothing_of_another(system: System, api, outside) -> None:
+    await api.put("/api/v1/stations/CS-1", params={"operator": "north"}, json={})
+    await api.put("/api/v1/stations/CS-1", params={"operator": "south"}, json={})
+    north = await system.database.writer.run(admin.ensure_operator("north"))
+    kept = system.vault.key_hash("csms_north")
+    await system.database.writer.run(admin.put_key("north", "operator", kept, NOW, north))
+    headers = {"Authorization": "Bearer csms_north"}
+    listed = (await outside.get("/api/v1/stations", headers=headers)).json()["items"]
+    assert [(row["operator"], row["id"]) for row in listed] == [("north", "CS-1")]
+    own = await outside.get("/api/v1/stations/CS-1", headers=headers)
+    assert (own.status_code, own.json()["operator"]) == (200, "north")
+    foreign = await outside.get("/api/v1/stations/CS-1", params={"operator": "south"}, headers=headers)
+    assert_problem(foreign, 404)
+
+
+async def test_key_holds_until_it_expires(system: System, outside) -> None:
+    await system.database.writer.run(admin.put_key("short", "viewer", system.vault.key_hash("csms_short"), NOW))
+    await system.database.writer.run(
+        lambda connection: connection.exec_driver_sql("UPDATE api_keys SET expires_at = 1 WHERE name = 'short'")
+    )
+    response = await outside.get("/api/v1/totals", headers={"Authorization": "Bearer csms_short"})
+    assert_problem(response, 401)
 
 
 async def test_control_socket_needs_no_key(api) -> None:

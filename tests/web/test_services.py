@@ -15,8 +15,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 async def test_role_belongs_to_a_key(system: System) -> None:
     services = system.api.state.services
-    assert await services.role_of(ADMIN_KEY) == "admin"
-    assert await services.role_of("csms_unknown") is None
+    assert await services.bearer(ADMIN_KEY) == ("admin", "admin", None)
+    assert await services.bearer("csms_unknown") is None
 
 
 async def test_writes_go_through_the_one_writer(system: System) -> None:
