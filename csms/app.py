@@ -98,6 +98,7 @@ async def open_system(settings: Settings) -> AsyncIterator[System]:
             ready=lambda: _not_ready(gateway),
             metrics=lambda: exposition(*collectors),
             station_changed=gateway.station_changed,
+            tariff_changed=records.tariff_changed,
             token_changed=records.token_changed,
         )
         api = build_api(services, release())
@@ -194,6 +195,7 @@ def _gateway(settings: Settings, database: Database, records: Records, vault: Va
         ),
         versions=tuple(Version(text) for text in settings.ocpp_versions),
         assume_16=settings.ocpp_assume_16,
+        finish_unspoken=settings.ocpp_unspoken == "close",
         compression=settings.ocpp_compression,
         uncompressed=settings.ocpp_uncompressed,
         hide_unknown=settings.hide_unknown,

@@ -52,6 +52,7 @@ class Settings(BaseSettings):
     ocpp_path: str = Field("/ocpp", pattern=r"^(/[\w.~-]+)+$")
     ocpp_versions: Versions = ("1.6", "2.0.1")
     ocpp_assume_16: bool = False
+    ocpp_unspoken: Literal["refuse", "close"] = "refuse"
     ocpp_compression: bool = True
     ocpp_uncompressed: Names = ()
     registration: Literal["closed", "open"] = "closed"

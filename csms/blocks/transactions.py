@@ -41,6 +41,7 @@ from csms.domain.sessions import (
     with_seq,
 )  # fmt: skip
 from csms.domain.stations import NO_CLOCK_BEFORE, trusted_time
+from csms.domain.tariffs import cost
 from csms.domain.tokens import Decision, folded
 from csms.domain.unit import Metered, Unmatched
 from csms.ocpp import v16, v201
@@ -96,7 +97,7 @@ async def transaction_event(request: v201.TransactionEvent, ctx: Context) -> v20
         session = await find_session(ctx, info.transaction_id)
     again = session is not None and _is_reused_id(session, request, ctx.now)
     if session is not None and not again and session.has_seen(request.seq_no):
-        return _verdict_2x(remembered(decision, session))  # A repeat: same verdict, applied once (T20).
+        return await _verdict_2x(ctx, request, remembered(decision, session), session)  # A repeat (T20).
     opening = session is None or again
     if opening:
         session = _begin_2x(ctx, request, again=session)
@@ -110,11 +111,18 @@ async def transaction_event(request: v201.TransactionEvent, ctx: Context) -> v20
     _keep_2x(ctx, session, readings, opening=opening, ended=request.event_type == "Ended")
     if request.reservation_id is not None and request.event_type == "Started":
         used(ctx, session)
-    return _verdict_2x(decision)
+    return await _verdict_2x(ctx, request, decision, session)
 
 
-def _verdict_2x(decision: Decision | None) -> v201.TransactionEventResponse:
-    return v201.TransactionEventResponse(id_token_info=token_info(decision) if decision else None)
+async def _verdict_2x(
+    ctx: Context, request: v201.TransactionEvent, decision: Decision | None, session: Session
+) -> v201.TransactionEventResponse:
+    """The answer to an event: the same for its repeat. The end of a transaction is told its cost, 0.00 when free (T27)."""
+    total = None
+    if request.event_type == "Ended":
+        tariff = await ctx.records.tariff(ctx.station.operator_id, session.started_at)
+        total = float(cost(tariff, session, ctx.now))
+    return v201.TransactionEventResponse(total_cost=total, id_token_info=token_info(decision) if decision else None)
 
 
 async def _judged_2x(

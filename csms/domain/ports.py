@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 
 from csms.domain.sessions import Session
+from csms.domain.tariffs import Tariff
 from csms.domain.tokens import Token
 from csms.domain.unit import Unit
 
@@ -33,6 +34,9 @@ class Records(Protocol):
         """Resolves when the unit is durable; raises StorageUnavailable when it cannot be made so."""
 
     def token(self, operator_id: int, value: str) -> Awaitable[Token | None]: ...
+
+    def tariff(self, operator_id: int, moment: datetime) -> Awaitable[Tariff | None]:
+        """What sessions of the operator that began at this moment are billed by."""
 
     def session_by_start(self, station_id: int, start_key: str) -> Awaitable[Session | None]:
         """The newest session of the station that began with this key (the latest incarnation)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Literal
 
@@ -40,9 +41,16 @@ UNKNOWN = Decision("unknown")
 FREE = Decision("accepted")
 
 
+# A contract id is the same with its hyphens and without (ISO 15118, T29): country, provider, instance, check digit.
+_EMAID = re.compile(r"[A-Z]{2}-?[A-Z0-9]{3}-?[A-Z0-9]{9}(-?[A-Z0-9])?", re.ASCII | re.IGNORECASE)
+
+
 def folded(value: str) -> str:
     """The form in which values are compared: tokens are case-insensitive (2.0.1 Part 2, identifierString)."""
-    return value.strip().casefold()
+    value = value.strip()
+    if "-" in value and _EMAID.fullmatch(value):
+        value = value.replace("-", "")
+    return value.casefold()
 
 
 def decide(token: Token | None, now: datetime) -> Decision:

@@ -27,6 +27,10 @@ class Refused(Exception):
         self.limit: str | None = None  # The limit that was exceeded: such refusals are counted, not logged each.
 
 
+class NoCommonVersion(Refused):
+    """The client speaks none of the versions that are spoken here."""
+
+
 @dataclass(frozen=True, slots=True)
 class Address:
     """Which station a path speaks for."""
@@ -71,7 +75,7 @@ def chosen_version(
         if version in offered:
             return version, name
     spoken = ", ".join(version.subprotocol for version in offered)
-    raise Refused(400, f"No common subprotocol: offer one of {spoken} in Sec-WebSocket-Protocol.")
+    raise NoCommonVersion(400, f"No common subprotocol: offer one of {spoken} in Sec-WebSocket-Protocol.")
 
 
 def password_of(headers: Headers, identity: str) -> bytes | None:

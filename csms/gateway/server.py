@@ -22,6 +22,7 @@ from csms.domain.stations import Station
 from csms.domain.unit import Unit
 from csms.gateway.admission import (
     Address,
+    NoCommonVersion,
     Refused,
     address_of,
     chosen_version,
@@ -34,6 +35,7 @@ from csms.gateway.limits import Door, Limits, Origin
 from csms.gateway.link import Link
 from csms.gateway.listener import Listener
 from csms.ocpp.catalogue import Version, actions
+from csms.ocpp.websocket import WebSocket
 from csms.storage.records import Known, Records
 
 log = structlog.get_logger()
@@ -63,6 +65,7 @@ class Gateway:
     messages: dict[str, int] = field(init=False)  # How many calls of each known action were taken.
     strict: bool = False  # For all stations: nothing is repaired.
     assume_16: bool = False  # Who names no subprotocol at all speaks 1.6.
+    finish_unspoken: bool = False  # Without a common version: shake hands, then close (the specification's way).
     hide_unknown: bool = False  # An unknown station is answered as one whose password is wrong.
     compression: bool = True
     uncompressed: tuple[str, ...] = ()  # Stations that get no permessage-deflate: identities, with * and ? (T75).
@@ -168,6 +171,8 @@ class Gateway:
                 self._open(link, station, version, request, spelling)
                 if origin.kind != "exempt":
                     self.door.flapping.connected(address, monotonic())
+        except NoCommonVersion as refusal:
+            self._refuse(link, refusal, address, _unspoken(request) if self.finish_unspoken else None)
         except Refused as refusal:
             if refusal.status in (401, 404) and address is not None:
                 self.door.guesses.failed(address, origin, monotonic())
@@ -223,7 +228,7 @@ class Gateway:
             log.warning("station.contested", **facts, addresses=addresses, remedy=remedy)
         old.close(1000, "replaced by a newer connection")
 
-    def _refuse(self, link: Link, refusal: Refused, address: Address | None) -> None:
+    def _refuse(self, link: Link, refusal: Refused, address: Address | None, answer: bytes | None = None) -> None:
         self.refused[refusal.status] = self.refused.get(refusal.status, 0) + 1
         facts = {"operator": address.operator, "station": address.identity} if address else {}
         if refusal.limit is not None:
@@ -233,7 +238,7 @@ class Gateway:
                 "handshake.refused", status=refusal.status, reason=refusal.reason, address=link.address, **facts
             )
         if not link.lost:
-            link.refuse(_response(refusal))
+            link.refuse(answer or _response(refusal))
 
     # Turns and ends.
 
@@ -357,6 +362,15 @@ def station_gone(station: Station, now: datetime, reason: str) -> Unit:
     unit.connection = now
     unit.events.append(StationDisconnected(at=now, reason=reason))
     return unit
+
+
+def _unspoken(request: Request) -> bytes | None:
+    """The handshake without a subprotocol, and the end of the conversation; None for what is no upgrade at all."""
+    try:
+        response, _ = accepted(request, None, compression=False)
+    except Refused:
+        return None
+    return response + WebSocket(deflate=False, max_size=0).close(1002, "no common subprotocol")
 
 
 def _response(refusal: Refused) -> bytes:

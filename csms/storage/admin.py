@@ -6,10 +6,12 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 
+from csms.domain.tariffs import Tariff
 from csms.domain.tokens import folded
-from csms.storage.tables import api_keys, operators, stations, tokens
+from csms.storage.tables import api_keys, operators, stations, tariffs, tokens
 
 Job = Callable[[sa.Connection], Any]
 
@@ -82,6 +84,20 @@ def put_token(operator_id: int, value: str, fields: dict[str, Any], now: datetim
 def delete_token(operator_id: int, value: str) -> Callable[..., bool]:
     same = sa.and_(tokens.c.operator_id == operator_id, tokens.c.folded == folded(value))
     return lambda connection: bool(connection.execute(sa.delete(tokens).where(same)).rowcount)
+
+
+def add_tariff(operator_id: int, tariff: Tariff, now: datetime) -> Callable[[sa.Connection], bool]:
+    """New prices from a moment on; False when others begin at that very moment."""
+
+    def job(connection: sa.Connection) -> bool:
+        same = sa.and_(tariffs.c.operator_id == operator_id, tariffs.c.valid_from == tariff.valid_from)
+        if connection.execute(sa.select(tariffs.c.id).where(same)).first() is not None:
+            return False
+        fields = msgspec.structs.asdict(tariff)
+        connection.execute(sa.insert(tariffs).values(operator_id=operator_id, created_at=now, **fields))
+        return True
+
+    return job
 
 
 def put_key(

@@ -14,6 +14,7 @@ from csms.domain.events import AnyEvent
 from csms.domain.ports import CLAIM_GRACE, Use
 from csms.domain.sessions import SUPERSEDED, Reading, Session
 from csms.domain.stations import Connector, ConnectorRef, Station
+from csms.domain.tariffs import Tariff, tariff_at
 from csms.domain.tokens import Token, folded
 from csms.domain.unit import Noted, Unit, Unmatched
 from csms.storage.records import Known
@@ -40,6 +41,7 @@ class MemoryRecords:
         self.commits = 0
         self.known_stations: dict[tuple[str, str], Known] = {}
         self.tokens: dict[tuple[int, str], Token] = {}
+        self.tariffs: dict[int, list[Tariff]] = {}  # By operator, in the order of their beginning.
         self.sessions: dict[int, tuple[int, Session]] = {}  # Our id → (station, session).
         self.connectors: dict[int, dict[ConnectorRef, Connector]] = {}
         self.samples: list[tuple[int, int | None, Reading]] = []  # (station, session, reading)
@@ -111,6 +113,9 @@ class MemoryRecords:
 
     def token(self, operator_id: int, value: str) -> Awaitable[Token | None]:
         return _soon(self.tokens.get((operator_id, folded(value))))
+
+    def tariff(self, operator_id: int, moment: datetime) -> Awaitable[Tariff | None]:
+        return _soon(tariff_at(self.tariffs.get(operator_id, []), moment))
 
     def session_by_start(self, station_id: int, start_key: str) -> Awaitable[Session | None]:
         return self._newest(station_id, lambda session: session.start_key == start_key)

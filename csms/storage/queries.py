@@ -6,6 +6,7 @@ A page is `(rows, next)`: `next` is the cursor to ask for what follows, None on 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -13,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from csms.domain.tokens import folded
-from csms.storage.tables import connectors, operators, outbox, samples, sessions, stations, to_us, tokens
+from csms.storage.tables import connectors, operators, outbox, samples, sessions, stations, tariffs, to_us, tokens
 
 Row = Mapping[str, Any]
 Page = tuple[list[Row], str | None]
@@ -151,6 +152,15 @@ class Queries:
             .where(operators.c.name == operator, tokens.c.folded == folded(value))
         )
         return await self._one(query)
+
+    async def tariffs(self, operator: str) -> list[Row]:
+        """The latest first."""
+        query = sa.select(tariffs).join_from(tariffs, operators).where(operators.c.name == operator)
+        return await self._all(query.order_by(tariffs.c.valid_from.desc()))
+
+    async def tariff(self, operator_id: int, valid_from: datetime) -> Row | None:
+        same = sa.and_(tariffs.c.operator_id == operator_id, tariffs.c.valid_from == valid_from)
+        return await self._one(sa.select(tariffs).where(same))
 
     async def totals(self, operator: str | None = None) -> Row:
         """How much there is of everything (of one operator), for people who look after the system."""

@@ -15,13 +15,14 @@ import sqlalchemy as sa
 from csms.domain.ports import CLAIM_GRACE, StorageUnavailable, Use
 from csms.domain.sessions import Session
 from csms.domain.stations import Connector, Station
+from csms.domain.tariffs import Tariff, tariff_at
 from csms.domain.tokens import Token, folded
 from csms.domain.unit import Unit
 from csms.storage.batched import Batched
 from csms.storage.commands import end_forgotten
 from csms.storage.database import Database
 from csms.storage.rows import session_from
-from csms.storage.tables import connectors, counters, operators, reported, sessions, stations, to_us, tokens
+from csms.storage.tables import connectors, counters, operators, reported, sessions, stations, tariffs, to_us, tokens
 
 _IDS_PER_START = 1 << 32
 _encode = msgspec.json.Encoder().encode
@@ -57,6 +58,7 @@ class Records:
         self._tokens = Batched("tokens", self._load_tokens)
         self._by_start = Batched("sessions-by-start", self._load_by_start)
         self._by_transaction = Batched("sessions-by-transaction", self._load_by_transaction)
+        self._recent_tariffs: dict[int, tuple[float, list[Tariff]]] = {}  # By operator, as tokens.
         self._recent_tokens: dict[tuple[int, str], tuple[float, Token]] = {}  # (until when, s monotonic; token)
 
     @property
@@ -98,6 +100,24 @@ class Records:
     def token_changed(self, operator_id: int, value: str) -> None:
         """An operator changed a token here: this process asks anew at once, others within seconds."""
         self._recent_tokens.pop((operator_id, folded(value)), None)
+
+    def tariff(self, operator_id: int, moment: datetime) -> Awaitable[Tariff | None]:
+        kept = self._recent_tariffs.get(operator_id)
+        if kept is None or kept[0] < monotonic():
+            return asyncio.ensure_future(self._tariff(operator_id, moment))
+        future = asyncio.get_running_loop().create_future()
+        future.set_result(tariff_at(kept[1], moment))
+        return future
+
+    def tariff_changed(self, operator_id: int) -> None:
+        """An operator changed prices here: this process asks anew at once, others within seconds."""
+        self._recent_tariffs.pop(operator_id, None)
+
+    async def _tariff(self, operator_id: int, moment: datetime) -> Tariff | None:
+        rows = await self._rows(_TARIFFS, operator=operator_id)
+        found = [Tariff(row.currency, row.per_kwh, row.per_minute, row.per_session, row.valid_from) for row in rows]
+        self._recent_tariffs[operator_id] = monotonic() + _TOKEN_KEPT, found
+        return tariff_at(found, moment)
 
     def session_by_start(self, station_id: int, start_key: str) -> Awaitable[Session | None]:
         return self._by_start.find((station_id, start_key))
@@ -209,6 +229,7 @@ _KNOWN = (
 _TOKENS = sa.select(tokens).join_from(
     _keys, tokens, sa.and_(tokens.c.operator_id == _first, tokens.c.folded == _second)
 )
+_TARIFFS = sa.select(tariffs).where(tariffs.c.operator_id == sa.bindparam("operator")).order_by(tariffs.c.valid_from)
 _SESSIONS = sa.select(sessions).order_by(sessions.c.id)  # The newest comes last, and stays.
 _BY_START = _SESSIONS.join_from(
     _keys, sessions, sa.and_(sessions.c.station_id == _first, sessions.c.start_key == _second)

@@ -195,6 +195,19 @@ tokens = Table(
     Column("created_at", Instant, nullable=False),
 )  # fmt: skip
 
+tariffs = Table(  # Only ever appended to: what a session costs is settled when it begins.
+    "tariffs", metadata,
+    Column("id", Id, primary_key=True),
+    Column("operator_id", ForeignKey("operators.id"), nullable=False),
+    Column("currency", String(3), nullable=False),
+    Column("per_kwh", BigInteger, nullable=False),  # Prices in millionths.
+    Column("per_minute", BigInteger, nullable=False),
+    Column("per_session", BigInteger, nullable=False),
+    Column("valid_from", Instant, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    UniqueConstraint("operator_id", "valid_from"),
+)  # fmt: skip
+
 api_keys = Table(
     "api_keys", metadata,
     Column("id", Id, primary_key=True),

@@ -30,6 +30,7 @@ class Services:
     ready: Callable[[], str | None]  # None, or why no station should be sent here.
     metrics: Callable[[], bytes]
     station_changed: Callable[[int, dict[str, Any]], None]  # (station number, changed columns)
+    tariff_changed: Callable[[int], None]  # (operator id)
     token_changed: Callable[[int, str], None]  # (operator id, value)
 
     def write(self, job: Callable[[sa.Connection], Any]) -> Awaitable[Any]:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from csms.domain.events import MessageUnmatched, SessionClosed, SessionMetered, SessionOpened
 from csms.domain.sessions import METER_FELL, NO_START, REFUSED, SUPERSEDED, UNPLAUSIBLE_TIME
+from csms.domain.tariffs import Tariff
 from csms.ocpp.catalogue import Version
 from tests.blocks.conversation import Conversation, after, stamp
 
@@ -348,6 +349,22 @@ class TestOcpp2:
             message = event(kind, seq, idToken=TAG)
             assert (await v201.say("TransactionEvent", message))["idTokenInfo"] == group
         assert await v201.say("TransactionEvent", event("Started", 0, transaction="U")) == {}
+
+    async def test_T27_end_with_a_token_is_told_its_cost(self, v201):
+        v201.token("TAG")
+        v201.records.tariffs[1] = [Tariff("EUR", per_kwh=500_000, per_session=1_000_000)]
+        await tell(v201, *STORY[:-1])
+        assert (await v201.say("TransactionEvent", STORY[-1]))["totalCost"] == 8.5
+        assert (await v201.say("TransactionEvent", STORY[-1]))["totalCost"] == 8.5  # A repeat is told the same.
+
+    async def test_T27_end_of_a_free_transaction_is_told_zero(self, v201):
+        await tell(v201, *STORY[:-1])
+        assert (await v201.say("TransactionEvent", STORY[-1]))["totalCost"] == 0.0
+
+    async def test_T27_cost_is_that_of_the_tariff_it_began_under(self, v201):
+        v201.records.tariffs[1] = [Tariff("EUR", per_session=1_000_000), Tariff("EUR", 0, 0, 9, valid_from=after(30))]
+        await tell(v201, *STORY[:-1])
+        assert (await v201.say("TransactionEvent", STORY[-1]))["totalCost"] == 1.0
 
     async def test_T28_start_without_authorization_is_accepted(self, v201):
         token = {"idToken": "", "type": "NoAuthorization"}

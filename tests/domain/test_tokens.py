@@ -23,6 +23,16 @@ def test_folding_twice_changes_nothing_more(value: str):
     assert folded(folded(value)) == folded(value)
 
 
+@pytest.mark.parametrize("value", ["DE-ABC-123456789-X", "DE-ABC-123456789X", "de-abc123456789-x", "DEABC123456789X"])
+def test_T29_contract_id_is_the_same_with_and_without_hyphens(value: str):
+    assert folded(value) == "deabc123456789x"
+
+
+@pytest.mark.parametrize("value", ["04-A1-B2", "DE-ABC-12345678", "D3-ABC-123456789", "DE--ABC123456789"])
+def test_T29_hyphens_of_other_tokens_count(value: str):
+    assert folded(value) == value.casefold()
+
+
 def test_T30_value_stays_as_given():
     assert Token("AbC").value == "AbC"
 

@@ -116,6 +116,18 @@ async def test_rule_06_no_common_subprotocol_is_refused_with_what_we_speak(serve
     assert (status, "ocpp1.6, ocpp2.0.1" in body) == (400, True)
 
 
+async def test_rule_06_handshake_may_be_finished_without_the_header_and_closed(make_server):
+    records = MemoryRecords()
+    records.add_station("CS-1")
+    server = await make_server(records, finish_unspoken=True)
+    reader, _ = await server.raw(handshake("/ocpp/CS-1", "mqtt"))
+    head = await reader.readuntil(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 101") and b"Sec-WebSocket-Protocol" not in head
+    assert (await reader.read())[2:4] == (1002).to_bytes(2, "big")
+    status, _, _ = await answer_to(server, handshake("/ocpp/CS-1", "mqtt").replace(b"websocket", b"other"))
+    assert status == 400, "no upgrade at all"
+
+
 async def test_rule_06_an_unknown_one_before_a_known_one_does_not_matter(server):
     assert (await server.connect(version=["0.1", "1.6"])).socket.subprotocol == "ocpp1.6"
 

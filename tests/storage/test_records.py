@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from csms.domain.events import StationConnected
 from csms.domain.sessions import BEGIN, END, Mark, Reading, Sample, closed
 from csms.domain.stations import Boot, Station
+from csms.domain.tariffs import Tariff
 from csms.domain.tokens import Token
 from csms.domain.unit import Metered, Unmatched
 from csms.storage import admin
@@ -202,6 +203,19 @@ async def test_T30_token_is_found_in_any_case_and_comes_back_as_given(kept):
     assert await kept.records.token(1, " aBc ") == Token("AbC", "Central", "blocked", "G", until)
     assert await kept.records.token(2, "AbC") is None
     assert await kept.records.token(1, "nobody") is None
+
+
+async def test_tariff_is_that_of_the_moment_and_changes_when_told(database):
+    records = await open_records(database, NOW)
+    north = await database.writer.run(admin.ensure_operator("north"))
+    assert await records.tariff(north, NOW) is None
+    for tariff in (Tariff("EUR", 1, valid_from=NOW), Tariff("EUR", 2, valid_from=after(10))):
+        assert await database.writer.run(admin.add_tariff(north, tariff, NOW))
+        assert not await database.writer.run(admin.add_tariff(north, tariff, NOW))
+    records.tariff_changed(north)
+    assert await records.tariff(north, NOW) == Tariff("EUR", 1, valid_from=NOW)
+    assert (await records.tariff(north, after(11))).per_kwh == 2
+    assert await records.tariff(north + 1, NOW) is None
 
 
 async def test_session_ids_are_never_used_again(kept):
