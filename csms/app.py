@@ -35,6 +35,7 @@ from csms.domain.credentials import KEY_BYTES, Vault, new_api_key
 from csms.domain.quirks import Quirks, read_quirks
 from csms.gateway.admission import Address
 from csms.gateway.server import Gateway, Limits
+from csms.gateway.tls import Tls, TlsError
 from csms.metrics import GatewayMetrics, MqttCounters, exposition
 from csms.ocpp.version import Version
 from csms.settings import Settings
@@ -198,6 +199,7 @@ def _gateway(settings: Settings, database: Database, records: Records, vault: Va
         finish_unspoken=settings.ocpp_unspoken == "close",
         compression=settings.ocpp_compression,
         uncompressed=settings.ocpp_uncompressed,
+        organization=settings.tls_client_organization,
         hide_unknown=settings.hide_unknown,
         register=register if settings.registration == "open" else None,
         strict=settings.strict,
@@ -226,6 +228,29 @@ async def _start_gateway(system: System) -> None:
             f"Cannot listen on {settings.ocpp_host}:{settings.ocpp_port} ({error.strerror or error}). "
             "Choose another CSMS_OCPP_PORT, or stop what uses it."
         ) from None
+    for tls, port, setting in _tls_ports(settings):
+        try:
+            await system.gateway.start_tls(settings.ocpp_host, port, tls)
+        except TlsError as error:
+            raise StartError(f"{error} See CSMS_TLS_…") from None
+        except OSError as error:
+            raise StartError(
+                f"Cannot listen on {settings.ocpp_host}:{port} ({error.strerror or error}). "
+                f"Choose another {setting}, or stop what uses it."
+            ) from None
+
+
+def _tls_ports(settings: Settings) -> list[tuple[Tls, int, str]]:
+    """The ports of security profiles 2 and 3, as far as there are certificates for them."""
+    certificates, ca = settings.tls_certificates, settings.tls_client_ca
+    if not certificates:
+        if ca is not None:
+            raise StartError("CSMS_TLS_CLIENT_CA needs the server's own certificates, too: CSMS_TLS_CERTIFICATES.")
+        return []
+    ports = [(Tls(certificates), settings.ocpp_tls_port, "CSMS_OCPP_TLS_PORT")]
+    if ca is not None:
+        ports.append((Tls(certificates, ca, settings.tls_client_crl), settings.ocpp_mtls_port, "CSMS_OCPP_MTLS_PORT"))
+    return ports
 
 
 def _secret_key(settings: Settings, database: Path) -> bytes:
@@ -392,6 +417,11 @@ def _in_url(host: str) -> str:
 def _announce(system: System, http: socket.socket, announce: Callable[[str], None]) -> None:
     settings, port = system.settings, http.getsockname()[1]
     announce(f"Stations: ws://{_in_url(settings.ocpp_host)}:{system.gateway.port}{settings.ocpp_path}/<station>")
+    for tls, port, _ in _tls_ports(settings):
+        announce(
+            f"Stations: wss://{_in_url(settings.ocpp_host)}:{port}{settings.ocpp_path}/<station>"
+            f"  (security profile {tls.profile})"
+        )
     announce(f"API:      http://{_in_url(settings.http_host)}:{port}/api/v1  (described at /api/openapi.json)")
     announce(f"Data:     {sqlite_path(settings.database_url)}")
     if settings.registration == "open":

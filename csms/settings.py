@@ -35,6 +35,7 @@ def _networks(texts: tuple[str, ...]) -> tuple[str, ...]:
 _Listed = (NoDecode, BeforeValidator(_split))
 Names = Annotated[tuple[str, ...], *_Listed]
 Networks = Annotated[tuple[str, ...], *_Listed, AfterValidator(_networks)]
+Paths = Annotated[tuple[Path, ...], *_Listed]
 Versions = Annotated[tuple[Literal["1.6", "2.0.1", "2.1"], ...], *_Listed, Field(min_length=1)]
 
 
@@ -49,6 +50,12 @@ class Settings(BaseSettings):
 
     ocpp_host: str = "127.0.0.1"
     ocpp_port: int = Field(9000, ge=0, le=65535)
+    ocpp_tls_port: int = Field(9443, ge=0, le=65535)
+    ocpp_mtls_port: int = Field(9444, ge=0, le=65535)
+    tls_certificates: Paths = ()
+    tls_client_ca: Path | None = None
+    tls_client_crl: Path | None = None
+    tls_client_organization: str | None = None
     ocpp_path: str = Field("/ocpp", pattern=r"^(/[\w.~-]+)+$")
     ocpp_versions: Versions = ("1.6", "2.0.1")
     ocpp_assume_16: bool = False

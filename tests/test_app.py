@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import socket
+import ssl
 import stat
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,6 +25,7 @@ from csms.ocpp import schemas
 from csms.ocpp.catalogue import Version, actions
 from csms.settings import Settings
 from csms.storage.database import DatabaseLocked
+from tests.pki import Authority, ec_key, kept, pem
 
 ADMIN_KEY = "a key of at least sixteen"
 
@@ -154,6 +156,31 @@ async def test_port_in_use_is_named_and_nothing_stays_behind(settings: Settings,
     assert not control_path(database).exists()
     async with open_system(settings):  # The lock is free again.
         pass
+
+
+@pytest.mark.journey
+async def test_stations_come_in_by_tls_where_there_is_a_certificate(settings: Settings, tmp_path: Path) -> None:
+    authority = Authority()
+    path = kept(tmp_path, "server.pem", authority.server(ec_key()))
+    with occupied() as other:
+        port = other.getsockname()[1]
+    secured = settings.model_copy(update={"tls_certificates": (path,), "ocpp_tls_port": port})
+    async with running(secured) as server:
+        assert f"Stations: wss://127.0.0.1:{port}/ocpp/<station>  (security profile 2)" in server.lines
+        trusting = ssl.create_default_context(cadata=pem(authority.certificate).decode())
+        with pytest.raises(InvalidStatus) as refused:
+            await connect(f"wss://127.0.0.1:{port}/ocpp/NEW", ssl=trusting, subprotocols=["ocpp1.6"], proxy=None)
+        assert refused.value.response.status_code == 404
+
+
+@pytest.mark.journey
+async def test_unusable_certificate_is_named(settings: Settings, tmp_path: Path) -> None:
+    wrong = settings.model_copy(update={"tls_certificates": (tmp_path / "none.pem",)})
+    with pytest.raises(StartError, match=r"There is no file .*none\.pem"):
+        await serve(wrong, lambda line: None)
+    alone = settings.model_copy(update={"tls_client_ca": tmp_path / "ca.pem"})
+    with pytest.raises(StartError, match="CSMS_TLS_CERTIFICATES"):
+        await serve(alone, lambda line: None)
 
 
 @pytest.mark.journey

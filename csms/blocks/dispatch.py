@@ -35,6 +35,10 @@ _HANDLERS: dict[type, Handler] = {}
 _encode = msgspec.json.Encoder().encode
 
 
+class Impostor(Exception):
+    """The station is not what its certificate says: the conversation ends without an answer (B01.FR.11, B01.FR.12)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """What the operator of this system decided about the conversation."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from csms.blocks.dispatch import Context, answers
+from csms.blocks.dispatch import Context, Impostor, answers
 from csms.domain.events import StationBooted
 from csms.domain.stations import Boot
 from csms.ocpp import v16, v201
@@ -29,6 +29,9 @@ async def boot_16(request: v16.BootNotification, ctx: Context) -> v16.BootNotifi
 @answers
 async def boot_2x(request: v201.BootNotification, ctx: Context) -> v201.BootNotificationResponse:
     station, modem = request.charging_station, request.charging_station.modem
+    named = ctx.station.common_name
+    if named is not None and station.serial_number not in (None, named):
+        raise Impostor(f"its certificate names {named!r}, its boot the serial number {station.serial_number!r}")
     boot = Boot(
         vendor=station.vendor_name,
         model=station.model,

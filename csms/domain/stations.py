@@ -65,7 +65,7 @@ class Station:
     """
 
     __slots__ = (
-        "admission", "busy", "connectors", "id", "identity", "link", "newest_start", "next_transaction",
+        "admission", "busy", "common_name", "connectors", "id", "identity", "link", "newest_start", "next_transaction",
         "operator", "operator_id", "quirk", "registration", "sessions", "strict",
     )  # fmt: skip
 
@@ -82,6 +82,7 @@ class Station:
         self.connectors: dict[ConnectorRef, Connector] | None = None
         self.sessions: dict[int, Session] | None = None  # The open ones, by our id.
         self.newest_start: datetime | None = None  # Of any session since it connected: a later start is a new one.
+        self.common_name: str | None = None  # Of the certificate it showed (security profile 3).
         self.link: object | None = None
         self.busy = False  # One unit of work of a station at a time.
 

@@ -10,7 +10,9 @@ from urllib.parse import unquote_to_bytes
 from websockets.datastructures import Headers
 
 from csms.domain.stations import is_identity
+from csms.gateway.tls import Certificate
 from csms.ocpp.catalogue import Version
+from csms.storage.records import Known
 
 DEFAULT_OPERATOR = "default"
 
@@ -95,6 +97,15 @@ def password_of(headers: Headers, identity: str) -> bytes | None:
     if scheme.lower() != "basic" or not colon or name != identity.encode():
         raise unauthorized("the credentials cannot be read or name another station")
     return password
+
+
+def check_certificate(certificate: Certificate | None, known: Known, organization: str | None) -> None:
+    """The certificate has to be this station's own: its identity or its serial number as common name (T74)."""
+    name = certificate.common_name if certificate is not None else None
+    if name is None or name not in (known.identity, known.serial):
+        raise Refused(403, "The certificate names another station.")
+    if organization is not None and organization not in certificate.organizations:
+        raise Refused(403, "The certificate names another organization.")  # A00.FR.404
 
 
 def too_often(status: int, limit: str, retry_after: int) -> Refused:

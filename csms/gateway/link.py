@@ -11,6 +11,7 @@ import structlog
 
 from csms.blocks.dispatch import Context
 from csms.domain.stations import Station
+from csms.gateway.tls import Certificate, certificate_of, profile_of
 from csms.gateway.turns import Turn
 from csms.ocpp.catalogue import Version
 from csms.ocpp.errors import OcppError
@@ -135,6 +136,16 @@ class Link(asyncio.Protocol):
     def address(self) -> str | None:
         name = self._transport.get_extra_info("peername")
         return name[0] if name else None
+
+    @property
+    def profile(self) -> int:
+        """The security profile of the port it came in by."""
+        return profile_of(self._transport)
+
+    @property
+    def certificate(self) -> Certificate | None:
+        """Who its certificate says it is, where it had to show one."""
+        return certificate_of(self._transport)
 
     @property
     def listening(self) -> bool:

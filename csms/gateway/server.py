@@ -25,6 +25,7 @@ from csms.gateway.admission import (
     NoCommonVersion,
     Refused,
     address_of,
+    check_certificate,
     chosen_version,
     password_of,
     too_often,
@@ -34,6 +35,7 @@ from csms.gateway.handshake import accepted, read
 from csms.gateway.limits import Door, Limits, Origin
 from csms.gateway.link import Link
 from csms.gateway.listener import Listener
+from csms.gateway.tls import Tls
 from csms.ocpp.catalogue import Version, actions
 from csms.ocpp.websocket import WebSocket
 from csms.storage.records import Known, Records
@@ -66,6 +68,7 @@ class Gateway:
     strict: bool = False  # For all stations: nothing is repaired.
     assume_16: bool = False  # Who names no subprotocol at all speaks 1.6.
     finish_unspoken: bool = False  # Without a common version: shake hands, then close (the specification's way).
+    organization: str | None = None  # What certificates of stations have to name; None: anything.
     hide_unknown: bool = False  # An unknown station is answered as one whose password is wrong.
     compression: bool = True
     uncompressed: tuple[str, ...] = ()  # Stations that get no permessage-deflate: identities, with * and ? (T75).
@@ -84,9 +87,12 @@ class Gateway:
         self.stopping = False
 
     async def start(self, host: str, port: int, *, reuse_port: bool = False) -> None:
-        await self.listener.start(host, port, backlog=self.limits.backlog, reuse_port=reuse_port)
-        self.port = self.listener.port
+        self.port = await self.listener.start(host, port, backlog=self.limits.backlog, reuse_port=reuse_port)
         self._sweeper = asyncio.create_task(self._sweep(), name="gateway-sweeper")
+
+    async def start_tls(self, host: str, port: int, tls: Tls, *, reuse_port: bool = False) -> int:
+        """A port for stations of security profile 2 (or 3, where they have to show a certificate); returns it."""
+        return await self.listener.start(host, port, backlog=self.limits.backlog, reuse_port=reuse_port, tls=tls)
 
     async def stop(self) -> None:
         """Take nothing new, finish the answers under way, then close every conversation with 1012."""
@@ -98,8 +104,10 @@ class Gateway:
         until = monotonic() + self.limits.drain
         while any(station.busy for station in self.stations.values()) and monotonic() < until:
             await asyncio.sleep(0.01)
-        for link in [*self._links(), *self.handshakes]:
+        for link in self._links():
             link.close(1012, "service restart")
+        for link in list(self.handshakes):
+            link.abort()
         while (self.stations or self.handshakes) and monotonic() < until:
             await asyncio.sleep(0.01)
         until = min(until, monotonic() + _FAREWELL)
@@ -161,8 +169,8 @@ class Gateway:
             request = read(head)
             address = address_of(request.path, self.base)
             self._check_frequency(address, origin)
-            known = await self._identified(address, request)
-            if known.password_hash is not None:
+            known = await self._identified(address, request, link)
+            if known.password_hash is not None and link.profile < 3:
                 self.door.guesses.succeeded(address, origin)
             version, spelling = chosen_version(request.headers, self.versions, assume_16=self.assume_16)
             station = self.stations.get(known.id) or await self.records.station(known)
@@ -174,7 +182,7 @@ class Gateway:
         except NoCommonVersion as refusal:
             self._refuse(link, refusal, address, _unspoken(request) if self.finish_unspoken else None)
         except Refused as refusal:
-            if refusal.status in (401, 404) and address is not None:
+            if refusal.status in (401, 403, 404) and address is not None:
                 self.door.guesses.failed(address, origin, monotonic())
             self._refuse(link, refusal, address)
         except Exception:
@@ -190,8 +198,8 @@ class Gateway:
         if wait:
             raise too_often(503, "reconnects", self.door.retry_after(wait))
 
-    async def _identified(self, address: Address, request: Request) -> Known:
-        """The station the request speaks for, proven by its credentials where it has any."""
+    async def _identified(self, address: Address, request: Request, link: Link) -> Known:
+        """The station the request speaks for, proven by its certificate, or by its credentials where it has any."""
         password = password_of(request.headers, address.identity)
         known = await self.records.known(address.operator, address.identity)
         if known is None and self.register is not None:
@@ -200,7 +208,9 @@ class Gateway:
         if known is None:
             self.vault.station_matches(_SHAPELESS, address.operator, address.identity, password or b"")
             raise unauthorized("unknown station") if self.hide_unknown else Refused(404, "Unknown station.")
-        if known.password_hash is not None and (
+        if link.profile == 3:
+            check_certificate(link.certificate, known, self.organization)
+        elif known.password_hash is not None and (
             password is None
             or not self.vault.station_matches(known.password_hash, address.operator, address.identity, password)
         ):
@@ -213,6 +223,7 @@ class Gateway:
         station = self.stations.setdefault(station.id, station)
         station.strict = station.strict or self.strict
         old, station.link = station.link, link
+        station.common_name = link.certificate.common_name if link.certificate is not None else None
         link.open(response, station, version, deflate=deflate, max_size=self.limits.max_size(version))
         if old is not None:
             self._replace(old, link)

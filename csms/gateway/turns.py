@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from csms.blocks.dispatch import TRANSACTION_ACTIONS, Context, answer
+from csms.blocks.dispatch import TRANSACTION_ACTIONS, Context, Impostor, answer
 from csms.blocks.salvage import keep_raw, received
 from csms.domain.ports import StorageUnavailable
 from csms.domain.unit import Unit
@@ -47,6 +47,10 @@ class Turn:
             self._commit(waited)
         except OcppError as error:
             self._refuse(error, waited)
+        except Impostor as error:
+            log.warning("station.impostor", **self._facts(), reason=str(error), remedy="revoke the certificate")
+            self._link.close(1008, "the certificate is another's")
+            self._end(b"", waited)
         except Exception as error:
             self._own_fault(error, waited)
         else:

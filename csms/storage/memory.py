@@ -60,7 +60,7 @@ class MemoryRecords:
         known = Known(
             id=len(self.known_stations) + 1, operator_id=operator_id, operator=operator, identity=identity,
             password_hash=fields.pop("password_hash", None), admission=fields.pop("admission", "accepted"),
-            registration=fields.pop("registration", None), strict=fields.pop("strict", False), next_transaction=1,
+            registration=fields.pop("registration", None), strict=fields.pop("strict", False), next_transaction=1, **fields,
         )  # fmt: skip
         self.known_stations[operator, identity] = known
         return known

@@ -42,6 +42,7 @@ class Known(msgspec.Struct, frozen=True):
     registration: str | None
     strict: bool
     next_transaction: int
+    serial: str | None = None
     vendor: str | None = None
     model: str | None = None
     firmware: str | None = None
@@ -221,7 +222,7 @@ _KNOWN = (
     sa.select(
         stations.c.id, stations.c.operator_id, operators.c.name.label("operator"), stations.c.identity,
         stations.c.password_hash, stations.c.admission, stations.c.registration, stations.c.strict,
-        stations.c.next_transaction, stations.c.vendor, stations.c.model, stations.c.firmware,
+        stations.c.next_transaction, stations.c.serial, stations.c.vendor, stations.c.model, stations.c.firmware,
     )
     .join_from(_keys, operators, operators.c.name == _first)
     .join(stations, sa.and_(stations.c.operator_id == operators.c.id, stations.c.identity == _second))

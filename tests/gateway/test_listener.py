@@ -11,7 +11,7 @@ from csms.gateway.listener import Listener
 
 async def listening(most: int) -> Listener:
     listener = Listener(asyncio.Protocol, most=most)
-    await listener.start("127.0.0.1", 0, backlog=10, reuse_port=False)
+    listener.port = await listener.start("127.0.0.1", 0, backlog=10, reuse_port=False)
     return listener
 
 
