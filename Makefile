@@ -10,7 +10,7 @@ QUICK := not journey and not live
 PLAIN := $(QUICK) and not fuzz and not disk
 PLAIN_TESTS := tests/domain tests/ocpp tests/blocks tests/simulators tests/house
 
-.PHONY: demo test test-plain bench bench-quick lint format clean
+.PHONY: demo test test-plain conformance bench bench-quick lint format clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.installed  ## a server with simulated stations charging on it, for FOR seconds
@@ -24,6 +24,9 @@ test: $(VENV)/.installed-dev  ## the whole suite; installs the broker it needs w
 
 test-plain: $(VENV)/.installed-dev  ## the tests that need no database, no socket and no generator: seconds
 	@$(BIN)/python -m pytest -m "$(PLAIN)" $(PLAIN_TESTS)
+
+conformance: $(VENV)/.installed-dev  ## the certification cases; which pass goes to build/conformance.json
+	@$(BIN)/python -m pytest tests/conformance
 
 bench: $(VENV)/.installed-dev  ## our server against the baseline, six minutes; the table goes to build/bench.md
 	@$(BIN)/python -m benchmarks
