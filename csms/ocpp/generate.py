@@ -148,7 +148,7 @@ class _Writer:
             case "string":
                 return self._string(schema)
             case "integer":
-                return _limited("int", schema, _NUMBER_LIMITS)
+                return self._integer(schema)
             case "number":
                 return _limited("float", schema, _NUMBER_LIMITS)
             case "boolean":
@@ -176,6 +176,12 @@ class _Writer:
         if len(line) > _LINE:
             line = f"{name} = Literal[\n" + "".join(f"    {value},\n" for value in values) + "]"
         return _add(self._enums, name, line)
+
+    def _integer(self, schema: Schema) -> str:
+        """Bounded to what a database column holds where the schema knows no bounds."""
+        if schema.keys() & _NUMBER_LIMITS.keys():
+            return _limited("int", {"minimum": -(1 << 63), "maximum": (1 << 63) - 1} | schema, _NUMBER_LIMITS)
+        return _add(self._texts, "Int64", "Int64 = Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)]")
 
     def _string(self, schema: Schema) -> str:
         if schema.get("format") == "date-time":

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 DateTime = Annotated[datetime, Meta(tz=True)]
+Int64 = Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
 Str20 = Annotated[str, Meta(max_length=20)]
 Str25 = Annotated[str, Meta(max_length=25)]
 Str40 = Annotated[str, Meta(max_length=40)]
@@ -265,11 +266,11 @@ class BootNotification(_Wire, kw_only=True):
 class BootNotificationResponse(_Wire, kw_only=True):
     status: RegistrationStatus
     current_time: DateTime
-    interval: int
+    interval: Int64
 
 
 class CancelReservation(_Wire, kw_only=True):
-    reservation_id: int
+    reservation_id: Int64
 
 
 class CancelReservationResponse(_Wire, kw_only=True):
@@ -292,7 +293,7 @@ class CertificateSignedResponse(_Wire, kw_only=True):
 
 
 class ChangeAvailability(_Wire, kw_only=True):
-    connector_id: int
+    connector_id: Int64
     type: AvailabilityType
 
 
@@ -310,12 +311,12 @@ class ChangeConfigurationResponse(_Wire, kw_only=True):
 
 
 class ChargingProfile(_Wire, kw_only=True):
-    charging_profile_id: int
-    stack_level: int
+    charging_profile_id: Int64
+    stack_level: Int64
     charging_profile_purpose: ChargingProfilePurposeType
     charging_profile_kind: ChargingProfileKindType
     charging_schedule: ChargingSchedule
-    transaction_id: int | None = None
+    transaction_id: Int64 | None = None
     recurrency_kind: RecurrencyKindType | None = None
     valid_from: DateTime | None = None
     valid_to: DateTime | None = None
@@ -324,15 +325,15 @@ class ChargingProfile(_Wire, kw_only=True):
 class ChargingSchedule(_Wire, kw_only=True):
     charging_rate_unit: ChargingRateUnitType
     charging_schedule_period: list[ChargingSchedulePeriod]
-    duration: int | None = None
+    duration: Int64 | None = None
     start_schedule: DateTime | None = None
     min_charging_rate: float | None = None
 
 
 class ChargingSchedulePeriod(_Wire, kw_only=True):
-    start_period: int
+    start_period: Int64
     limit: float
-    number_phases: int | None = None
+    number_phases: Int64 | None = None
 
 
 class ClearCache(_Wire, kw_only=True):
@@ -344,10 +345,10 @@ class ClearCacheResponse(_Wire, kw_only=True):
 
 
 class ClearChargingProfile(_Wire, kw_only=True):
-    id: int | None = None
-    connector_id: int | None = None
+    id: Int64 | None = None
+    connector_id: Int64 | None = None
     charging_profile_purpose: ChargingProfilePurposeType | None = None
-    stack_level: int | None = None
+    stack_level: Int64 | None = None
 
 
 class ClearChargingProfileResponse(_Wire, kw_only=True):
@@ -383,7 +384,7 @@ class DiagnosticsStatusNotificationResponse(_Wire, kw_only=True):
 
 class ExtendedTriggerMessage(_Wire, kw_only=True):
     requested_message: MessageTriggerEnum
-    connector_id: int | None = None
+    connector_id: Int64 | None = None
 
 
 class ExtendedTriggerMessageResponse(_Wire, kw_only=True):
@@ -407,14 +408,14 @@ class FirmwareStatusNotificationResponse(_Wire, kw_only=True):
 
 
 class GetCompositeSchedule(_Wire, kw_only=True):
-    connector_id: int
-    duration: int
+    connector_id: Int64
+    duration: Int64
     charging_rate_unit: ChargingRateUnitType | None = None
 
 
 class GetCompositeScheduleResponse(_Wire, kw_only=True):
     status: GetCompositeScheduleStatus
-    connector_id: int | None = None
+    connector_id: Int64 | None = None
     schedule_start: DateTime | None = None
     charging_schedule: ChargingSchedule | None = None
 
@@ -430,8 +431,8 @@ class GetConfigurationResponse(_Wire, kw_only=True):
 
 class GetDiagnostics(_Wire, kw_only=True):
     location: str
-    retries: int | None = None
-    retry_interval: int | None = None
+    retries: Int64 | None = None
+    retry_interval: Int64 | None = None
     start_time: DateTime | None = None
     stop_time: DateTime | None = None
 
@@ -454,15 +455,15 @@ class GetLocalListVersion(_Wire, kw_only=True):
 
 
 class GetLocalListVersionResponse(_Wire, kw_only=True):
-    list_version: int
+    list_version: Int64
 
 
 class GetLog(_Wire, kw_only=True):
     log: LogParameters
     log_type: LogEnum
-    request_id: int
-    retries: int | None = None
-    retry_interval: int | None = None
+    request_id: Int64
+    retries: Int64 | None = None
+    retry_interval: Int64 | None = None
 
 
 class GetLogResponse(_Wire, kw_only=True):
@@ -507,7 +508,7 @@ class LogParameters(_Wire, kw_only=True):
 
 class LogStatusNotification(_Wire, kw_only=True):
     status: UploadLogStatusEnum
-    request_id: int | None = None
+    request_id: Int64 | None = None
 
 
 class LogStatusNotificationResponse(_Wire, kw_only=True):
@@ -520,9 +521,9 @@ class MeterValue(_Wire, kw_only=True):
 
 
 class MeterValues(_Wire, kw_only=True):
-    connector_id: int
+    connector_id: Int64
     meter_value: Annotated[list[MeterValue], Meta(min_length=1)]
-    transaction_id: int | None = None
+    transaction_id: Int64 | None = None
 
 
 class MeterValuesResponse(_Wire, kw_only=True):
@@ -531,7 +532,7 @@ class MeterValuesResponse(_Wire, kw_only=True):
 
 class RemoteStartTransaction(_Wire, kw_only=True):
     id_tag: Str20
-    connector_id: int | None = None
+    connector_id: Int64 | None = None
     charging_profile: ChargingProfile | None = None
 
 
@@ -540,7 +541,7 @@ class RemoteStartTransactionResponse(_Wire, kw_only=True):
 
 
 class RemoteStopTransaction(_Wire, kw_only=True):
-    transaction_id: int
+    transaction_id: Int64
 
 
 class RemoteStopTransactionResponse(_Wire, kw_only=True):
@@ -548,10 +549,10 @@ class RemoteStopTransactionResponse(_Wire, kw_only=True):
 
 
 class ReserveNow(_Wire, kw_only=True):
-    connector_id: int
+    connector_id: Int64
     expiry_date: DateTime
     id_tag: Str20
-    reservation_id: int
+    reservation_id: Int64
     parent_id_tag: Str20 | None = None
 
 
@@ -588,7 +589,7 @@ class SecurityEventNotificationResponse(_Wire, kw_only=True):
 
 
 class SendLocalList(_Wire, kw_only=True):
-    list_version: int
+    list_version: Int64
     update_type: UpdateType
     local_authorization_list: list[AuthorizationData] | None = None
 
@@ -598,7 +599,7 @@ class SendLocalListResponse(_Wire, kw_only=True):
 
 
 class SetChargingProfile(_Wire, kw_only=True):
-    connector_id: int
+    connector_id: Int64
     cs_charging_profiles: ChargingProfile
 
 
@@ -616,7 +617,7 @@ class SignCertificateResponse(_Wire, kw_only=True):
 
 class SignedFirmwareStatusNotification(_Wire, kw_only=True):
     status: FirmwareStatusEnum
-    request_id: int | None = None
+    request_id: Int64 | None = None
 
 
 class SignedFirmwareStatusNotificationResponse(_Wire, kw_only=True):
@@ -624,10 +625,10 @@ class SignedFirmwareStatusNotificationResponse(_Wire, kw_only=True):
 
 
 class SignedUpdateFirmware(_Wire, kw_only=True):
-    request_id: int
+    request_id: Int64
     firmware: Firmware
-    retries: int | None = None
-    retry_interval: int | None = None
+    retries: Int64 | None = None
+    retry_interval: Int64 | None = None
 
 
 class SignedUpdateFirmwareResponse(_Wire, kw_only=True):
@@ -635,20 +636,20 @@ class SignedUpdateFirmwareResponse(_Wire, kw_only=True):
 
 
 class StartTransaction(_Wire, kw_only=True):
-    connector_id: int
+    connector_id: Int64
     id_tag: Str20
-    meter_start: int
+    meter_start: Int64
     timestamp: DateTime
-    reservation_id: int | None = None
+    reservation_id: Int64 | None = None
 
 
 class StartTransactionResponse(_Wire, kw_only=True):
     id_tag_info: IdTagInfo
-    transaction_id: int
+    transaction_id: Int64
 
 
 class StatusNotification(_Wire, kw_only=True):
-    connector_id: int
+    connector_id: Int64
     error_code: ChargePointErrorCode
     status: ChargePointStatus
     info: Str50 | None = None
@@ -662,9 +663,9 @@ class StatusNotificationResponse(_Wire, kw_only=True):
 
 
 class StopTransaction(_Wire, kw_only=True):
-    meter_stop: int
+    meter_stop: Int64
     timestamp: DateTime
-    transaction_id: int
+    transaction_id: Int64
     id_tag: Str20 | None = None
     reason: Reason | None = None
     transaction_data: list[TransactionMeterValue] | None = None
@@ -691,7 +692,7 @@ class TransactionSampledValue(_Wire, kw_only=True):
 
 class TriggerMessage(_Wire, kw_only=True):
     requested_message: MessageTrigger
-    connector_id: int | None = None
+    connector_id: Int64 | None = None
 
 
 class TriggerMessageResponse(_Wire, kw_only=True):
@@ -699,7 +700,7 @@ class TriggerMessageResponse(_Wire, kw_only=True):
 
 
 class UnlockConnector(_Wire, kw_only=True):
-    connector_id: int
+    connector_id: Int64
 
 
 class UnlockConnectorResponse(_Wire, kw_only=True):
@@ -709,8 +710,8 @@ class UnlockConnectorResponse(_Wire, kw_only=True):
 class UpdateFirmware(_Wire, kw_only=True):
     location: str
     retrieve_date: DateTime
-    retries: int | None = None
-    retry_interval: int | None = None
+    retries: Int64 | None = None
+    retry_interval: Int64 | None = None
 
 
 class UpdateFirmwareResponse(_Wire, kw_only=True):

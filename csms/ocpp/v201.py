@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct, field
 
 DateTime = Annotated[datetime, Meta(tz=True)]
+Int64 = Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
 Str6 = Annotated[str, Meta(max_length=6)]
 Str8 = Annotated[str, Meta(max_length=8)]
 Str16 = Annotated[str, Meta(max_length=16)]
@@ -351,10 +352,10 @@ class _Wire(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True,
 
 
 class ACChargingParameters(_Wire, kw_only=True):
-    energy_amount: int
-    ev_min_current: int
-    ev_max_current: int
-    ev_max_voltage: int
+    energy_amount: Int64
+    ev_min_current: Int64
+    ev_max_current: Int64
+    ev_max_voltage: Int64
     custom_data: CustomData | None = None
 
 
@@ -364,7 +365,7 @@ class APN(_Wire, kw_only=True):
     custom_data: CustomData | None = None
     apn_user_name: Str20 | None = None
     apn_password: Str20 | None = None
-    sim_pin: int | None = None
+    sim_pin: Int64 | None = None
     preferred_network: Str6 | None = None
     use_only_preferred_network: bool | None = None
 
@@ -402,14 +403,14 @@ class BootNotification(_Wire, kw_only=True):
 
 class BootNotificationResponse(_Wire, kw_only=True):
     current_time: DateTime
-    interval: int
+    interval: Int64
     status: RegistrationStatusEnum
     custom_data: CustomData | None = None
     status_info: StatusInfo | None = None
 
 
 class CancelReservation(_Wire, kw_only=True):
-    reservation_id: int
+    reservation_id: Int64
     custom_data: CustomData | None = None
 
 
@@ -473,8 +474,8 @@ class ChargingNeeds(_Wire, kw_only=True):
 
 
 class ChargingProfile(_Wire, kw_only=True):
-    id: int
-    stack_level: int
+    id: Int64
+    stack_level: Int64
     charging_profile_purpose: ChargingProfilePurposeEnum
     charging_profile_kind: ChargingProfileKindEnum
     charging_schedule: Annotated[list[ChargingSchedule], Meta(min_length=1, max_length=3)]
@@ -488,28 +489,28 @@ class ChargingProfile(_Wire, kw_only=True):
 class ChargingProfileCriterion(_Wire, kw_only=True):
     custom_data: CustomData | None = None
     charging_profile_purpose: ChargingProfilePurposeEnum | None = None
-    stack_level: int | None = None
-    charging_profile_id: Annotated[list[int], Meta(min_length=1)] | None = None
+    stack_level: Int64 | None = None
+    charging_profile_id: Annotated[list[Int64], Meta(min_length=1)] | None = None
     charging_limit_source: Annotated[list[ChargingLimitSourceEnum], Meta(min_length=1, max_length=4)] | None = None
 
 
 class ChargingSchedule(_Wire, kw_only=True):
-    id: int
+    id: Int64
     charging_rate_unit: ChargingRateUnitEnum
     charging_schedule_period: Annotated[list[ChargingSchedulePeriod], Meta(min_length=1, max_length=1024)]
     custom_data: CustomData | None = None
     start_schedule: DateTime | None = None
-    duration: int | None = None
+    duration: Int64 | None = None
     min_charging_rate: float | None = None
     sales_tariff: SalesTariff | None = None
 
 
 class ChargingSchedulePeriod(_Wire, kw_only=True):
-    start_period: int
+    start_period: Int64
     limit: float
     custom_data: CustomData | None = None
-    number_phases: int | None = None
-    phase_to_use: int | None = None
+    number_phases: Int64 | None = None
+    phase_to_use: Int64 | None = None
 
 
 class ChargingStation(_Wire, kw_only=True):
@@ -533,7 +534,7 @@ class ClearCacheResponse(_Wire, kw_only=True):
 
 class ClearChargingProfile(_Wire, kw_only=True):
     custom_data: CustomData | None = None
-    charging_profile_id: int | None = None
+    charging_profile_id: Int64 | None = None
     charging_profile_criteria: ClearChargingProfileType | None = None
 
 
@@ -545,13 +546,13 @@ class ClearChargingProfileResponse(_Wire, kw_only=True):
 
 class ClearChargingProfileType(_Wire, kw_only=True):
     custom_data: CustomData | None = None
-    evse_id: int | None = None
+    evse_id: Int64 | None = None
     charging_profile_purpose: ChargingProfilePurposeEnum | None = None
-    stack_level: int | None = None
+    stack_level: Int64 | None = None
 
 
 class ClearDisplayMessage(_Wire, kw_only=True):
-    id: int
+    id: Int64
     custom_data: CustomData | None = None
 
 
@@ -563,13 +564,13 @@ class ClearDisplayMessageResponse(_Wire, kw_only=True):
 
 class ClearMonitoringResult(_Wire, kw_only=True):
     status: ClearMonitoringStatusEnum
-    id: int
+    id: Int64
     custom_data: CustomData | None = None
     status_info: StatusInfo | None = None
 
 
 class ClearVariableMonitoring(_Wire, kw_only=True):
-    id: Annotated[list[int], Meta(min_length=1)]
+    id: Annotated[list[Int64], Meta(min_length=1)]
     custom_data: CustomData | None = None
 
 
@@ -581,7 +582,7 @@ class ClearVariableMonitoringResponse(_Wire, kw_only=True):
 class ClearedChargingLimit(_Wire, kw_only=True):
     charging_limit_source: ChargingLimitSourceEnum
     custom_data: CustomData | None = None
-    evse_id: int | None = None
+    evse_id: Int64 | None = None
 
 
 class ClearedChargingLimitResponse(_Wire, kw_only=True):
@@ -603,8 +604,8 @@ class ComponentVariable(_Wire, kw_only=True):
 
 class CompositeSchedule(_Wire, kw_only=True):
     charging_schedule_period: Annotated[list[ChargingSchedulePeriod], Meta(min_length=1)]
-    evse_id: int
-    duration: int
+    evse_id: Int64
+    duration: Int64
     schedule_start: DateTime
     charging_rate_unit: ChargingRateUnitEnum
     custom_data: CustomData | None = None
@@ -618,9 +619,9 @@ class ConsumptionCost(_Wire, kw_only=True):
 
 class Cost(_Wire, kw_only=True):
     cost_kind: CostKindEnum
-    amount: int
+    amount: Int64
     custom_data: CustomData | None = None
-    amount_multiplier: int | None = None
+    amount_multiplier: Int64 | None = None
 
 
 class CostUpdated(_Wire, kw_only=True):
@@ -638,7 +639,7 @@ class CustomData(dict[str, Any]):
 
 
 class CustomerInformation(_Wire, kw_only=True):
-    request_id: int
+    request_id: Int64
     report: bool
     clear: bool
     custom_data: CustomData | None = None
@@ -654,13 +655,13 @@ class CustomerInformationResponse(_Wire, kw_only=True):
 
 
 class DCChargingParameters(_Wire, kw_only=True):
-    ev_max_current: int
-    ev_max_voltage: int
+    ev_max_current: Int64
+    ev_max_voltage: Int64
     custom_data: CustomData | None = None
-    energy_amount: int | None = None
-    ev_max_power: int | None = None
+    energy_amount: Int64 | None = None
+    ev_max_power: Int64 | None = None
     state_of_charge: Annotated[int, Meta(ge=0, le=100)] | None = None
-    ev_energy_capacity: int | None = None
+    ev_energy_capacity: Int64 | None = None
     full_so_c: Annotated[int, Meta(ge=0, le=100)] | None = None
     bulk_so_c: Annotated[int, Meta(ge=0, le=100)] | None = None
 
@@ -691,13 +692,13 @@ class DeleteCertificateResponse(_Wire, kw_only=True):
 
 
 class EVSE(_Wire, kw_only=True):
-    id: int
+    id: Int64
     custom_data: CustomData | None = None
-    connector_id: int | None = None
+    connector_id: Int64 | None = None
 
 
 class EventData(_Wire, kw_only=True):
-    event_id: int
+    event_id: Int64
     timestamp: DateTime
     trigger: EventTriggerEnum
     actual_value: Str2500
@@ -705,12 +706,12 @@ class EventData(_Wire, kw_only=True):
     event_notification_type: EventNotificationEnum
     variable: Variable
     custom_data: CustomData | None = None
-    cause: int | None = None
+    cause: Int64 | None = None
     tech_code: Str50 | None = None
     tech_info: Str500 | None = None
     cleared: bool | None = None
     transaction_id: Str36 | None = None
-    variable_monitoring_id: int | None = None
+    variable_monitoring_id: Int64 | None = None
 
 
 class Firmware(_Wire, kw_only=True):
@@ -725,7 +726,7 @@ class Firmware(_Wire, kw_only=True):
 class FirmwareStatusNotification(_Wire, kw_only=True):
     status: FirmwareStatusEnum
     custom_data: CustomData | None = None
-    request_id: int | None = None
+    request_id: Int64 | None = None
 
 
 class FirmwareStatusNotificationResponse(_Wire, kw_only=True):
@@ -747,7 +748,7 @@ class Get15118EVCertificateResponse(_Wire, kw_only=True):
 
 
 class GetBaseReport(_Wire, kw_only=True):
-    request_id: int
+    request_id: Int64
     report_base: ReportBaseEnum
     custom_data: CustomData | None = None
 
@@ -771,10 +772,10 @@ class GetCertificateStatusResponse(_Wire, kw_only=True):
 
 
 class GetChargingProfiles(_Wire, kw_only=True):
-    request_id: int
+    request_id: Int64
     charging_profile: ChargingProfileCriterion
     custom_data: CustomData | None = None
-    evse_id: int | None = None
+    evse_id: Int64 | None = None
 
 
 class GetChargingProfilesResponse(_Wire, kw_only=True):
@@ -784,8 +785,8 @@ class GetChargingProfilesResponse(_Wire, kw_only=True):
 
 
 class GetCompositeSchedule(_Wire, kw_only=True):
-    duration: int
-    evse_id: int
+    duration: Int64
+    evse_id: Int64
     custom_data: CustomData | None = None
     charging_rate_unit: ChargingRateUnitEnum | None = None
 
@@ -798,9 +799,9 @@ class GetCompositeScheduleResponse(_Wire, kw_only=True):
 
 
 class GetDisplayMessages(_Wire, kw_only=True):
-    request_id: int
+    request_id: Int64
     custom_data: CustomData | None = None
-    id: Annotated[list[int], Meta(min_length=1)] | None = None
+    id: Annotated[list[Int64], Meta(min_length=1)] | None = None
     priority: MessagePriorityEnum | None = None
     state: MessageStateEnum | None = None
 
@@ -828,17 +829,17 @@ class GetLocalListVersion(_Wire, kw_only=True):
 
 
 class GetLocalListVersionResponse(_Wire, kw_only=True):
-    version_number: int
+    version_number: Int64
     custom_data: CustomData | None = None
 
 
 class GetLog(_Wire, kw_only=True):
     log: LogParameters
     log_type: LogEnum
-    request_id: int
+    request_id: Int64
     custom_data: CustomData | None = None
-    retries: int | None = None
-    retry_interval: int | None = None
+    retries: Int64 | None = None
+    retry_interval: Int64 | None = None
 
 
 class GetLogResponse(_Wire, kw_only=True):
@@ -849,7 +850,7 @@ class GetLogResponse(_Wire, kw_only=True):
 
 
 class GetMonitoringReport(_Wire, kw_only=True):
-    request_id: int
+    request_id: Int64
     custom_data: CustomData | None = None
     component_variable: Annotated[list[ComponentVariable], Meta(min_length=1)] | None = None
     monitoring_criteria: Annotated[list[MonitoringCriterionEnum], Meta(min_length=1, max_length=3)] | None = None
@@ -862,7 +863,7 @@ class GetMonitoringReportResponse(_Wire, kw_only=True):
 
 
 class GetReport(_Wire, kw_only=True):
-    request_id: int
+    request_id: Int64
     custom_data: CustomData | None = None
     component_variable: Annotated[list[ComponentVariable], Meta(min_length=1)] | None = None
     component_criteria: Annotated[list[ComponentCriterionEnum], Meta(min_length=1, max_length=4)] | None = None
@@ -932,9 +933,9 @@ class IdTokenInfo(_Wire, kw_only=True):
     status: AuthorizationStatusEnum
     custom_data: CustomData | None = None
     cache_expiry_date_time: DateTime | None = None
-    charging_priority: int | None = None
+    charging_priority: Int64 | None = None
     language1: Str8 | None = None
-    evse_id: Annotated[list[int], Meta(min_length=1)] | None = None
+    evse_id: Annotated[list[Int64], Meta(min_length=1)] | None = None
     group_id_token: IdToken | None = None
     language2: Str8 | None = None
     personal_message: MessageContent | None = None
@@ -962,7 +963,7 @@ class LogParameters(_Wire, kw_only=True):
 class LogStatusNotification(_Wire, kw_only=True):
     status: UploadLogStatusEnum
     custom_data: CustomData | None = None
-    request_id: int | None = None
+    request_id: Int64 | None = None
 
 
 class LogStatusNotificationResponse(_Wire, kw_only=True):
@@ -977,7 +978,7 @@ class MessageContent(_Wire, kw_only=True):
 
 
 class MessageInfo(_Wire, kw_only=True):
-    id: int
+    id: Int64
     priority: MessagePriorityEnum
     message: MessageContent
     custom_data: CustomData | None = None
@@ -995,7 +996,7 @@ class MeterValue(_Wire, kw_only=True):
 
 
 class MeterValues(_Wire, kw_only=True):
-    evse_id: int
+    evse_id: Int64
     meter_value: Annotated[list[MeterValue], Meta(min_length=1)]
     custom_data: CustomData | None = None
 
@@ -1021,8 +1022,8 @@ class NetworkConnectionProfile(_Wire, kw_only=True):
     ocpp_version: OCPPVersionEnum
     ocpp_transport: OCPPTransportEnum
     ocpp_csms_url: Str512
-    message_timeout: int
-    security_profile: int
+    message_timeout: Int64
+    security_profile: Int64
     ocpp_interface: OCPPInterfaceEnum
     custom_data: CustomData | None = None
     apn: APN | None = None
@@ -1033,7 +1034,7 @@ class NotifyChargingLimit(_Wire, kw_only=True):
     charging_limit: ChargingLimit
     custom_data: CustomData | None = None
     charging_schedule: Annotated[list[ChargingSchedule], Meta(min_length=1)] | None = None
-    evse_id: int | None = None
+    evse_id: Int64 | None = None
 
 
 class NotifyChargingLimitResponse(_Wire, kw_only=True):
@@ -1042,9 +1043,9 @@ class NotifyChargingLimitResponse(_Wire, kw_only=True):
 
 class NotifyCustomerInformation(_Wire, kw_only=True):
     data: Str512
-    seq_no: int
+    seq_no: Int64
     generated_at: DateTime
-    request_id: int
+    request_id: Int64
     custom_data: CustomData | None = None
     tbc: bool | None = None
 
@@ -1054,7 +1055,7 @@ class NotifyCustomerInformationResponse(_Wire, kw_only=True):
 
 
 class NotifyDisplayMessages(_Wire, kw_only=True):
-    request_id: int
+    request_id: Int64
     custom_data: CustomData | None = None
     message_info: Annotated[list[MessageInfo], Meta(min_length=1)] | None = None
     tbc: bool | None = None
@@ -1066,9 +1067,9 @@ class NotifyDisplayMessagesResponse(_Wire, kw_only=True):
 
 class NotifyEVChargingNeeds(_Wire, kw_only=True):
     charging_needs: ChargingNeeds
-    evse_id: int
+    evse_id: Int64
     custom_data: CustomData | None = None
-    max_schedule_tuples: int | None = None
+    max_schedule_tuples: Int64 | None = None
 
 
 class NotifyEVChargingNeedsResponse(_Wire, kw_only=True):
@@ -1080,7 +1081,7 @@ class NotifyEVChargingNeedsResponse(_Wire, kw_only=True):
 class NotifyEVChargingSchedule(_Wire, kw_only=True):
     time_base: DateTime
     charging_schedule: ChargingSchedule
-    evse_id: int
+    evse_id: Int64
     custom_data: CustomData | None = None
 
 
@@ -1092,7 +1093,7 @@ class NotifyEVChargingScheduleResponse(_Wire, kw_only=True):
 
 class NotifyEvent(_Wire, kw_only=True):
     generated_at: DateTime
-    seq_no: int
+    seq_no: Int64
     event_data: Annotated[list[EventData], Meta(min_length=1)]
     custom_data: CustomData | None = None
     tbc: bool | None = None
@@ -1103,8 +1104,8 @@ class NotifyEventResponse(_Wire, kw_only=True):
 
 
 class NotifyMonitoringReport(_Wire, kw_only=True):
-    request_id: int
-    seq_no: int
+    request_id: Int64
+    seq_no: Int64
     generated_at: DateTime
     custom_data: CustomData | None = None
     monitor: Annotated[list[MonitoringData], Meta(min_length=1)] | None = None
@@ -1116,9 +1117,9 @@ class NotifyMonitoringReportResponse(_Wire, kw_only=True):
 
 
 class NotifyReport(_Wire, kw_only=True):
-    request_id: int
+    request_id: Int64
     generated_at: DateTime
-    seq_no: int
+    seq_no: Int64
     custom_data: CustomData | None = None
     report_data: Annotated[list[ReportData], Meta(min_length=1)] | None = None
     tbc: bool | None = None
@@ -1140,10 +1141,10 @@ class OCSPRequestData(_Wire, kw_only=True):
 class PublishFirmware(_Wire, kw_only=True):
     location: Str512
     checksum: Str32
-    request_id: int
+    request_id: Int64
     custom_data: CustomData | None = None
-    retries: int | None = None
-    retry_interval: int | None = None
+    retries: Int64 | None = None
+    retry_interval: Int64 | None = None
 
 
 class PublishFirmwareResponse(_Wire, kw_only=True):
@@ -1156,7 +1157,7 @@ class PublishFirmwareStatusNotification(_Wire, kw_only=True):
     status: PublishFirmwareStatusEnum
     custom_data: CustomData | None = None
     location: Annotated[list[Str512], Meta(min_length=1)] | None = None
-    request_id: int | None = None
+    request_id: Int64 | None = None
 
 
 class PublishFirmwareStatusNotificationResponse(_Wire, kw_only=True):
@@ -1164,16 +1165,16 @@ class PublishFirmwareStatusNotificationResponse(_Wire, kw_only=True):
 
 
 class RelativeTimeInterval(_Wire, kw_only=True):
-    start: int
+    start: Int64
     custom_data: CustomData | None = None
-    duration: int | None = None
+    duration: Int64 | None = None
 
 
 class ReportChargingProfiles(_Wire, kw_only=True):
-    request_id: int
+    request_id: Int64
     charging_limit_source: ChargingLimitSourceEnum
     charging_profile: Annotated[list[ChargingProfile], Meta(min_length=1)]
-    evse_id: int
+    evse_id: Int64
     custom_data: CustomData | None = None
     tbc: bool | None = None
 
@@ -1192,9 +1193,9 @@ class ReportData(_Wire, kw_only=True):
 
 class RequestStartTransaction(_Wire, kw_only=True):
     id_token: IdToken
-    remote_start_id: int
+    remote_start_id: Int64
     custom_data: CustomData | None = None
-    evse_id: int | None = None
+    evse_id: Int64 | None = None
     group_id_token: IdToken | None = None
     charging_profile: ChargingProfile | None = None
 
@@ -1218,7 +1219,7 @@ class RequestStopTransactionResponse(_Wire, kw_only=True):
 
 
 class ReservationStatusUpdate(_Wire, kw_only=True):
-    reservation_id: int
+    reservation_id: Int64
     reservation_update_status: ReservationUpdateStatusEnum
     custom_data: CustomData | None = None
 
@@ -1228,12 +1229,12 @@ class ReservationStatusUpdateResponse(_Wire, kw_only=True):
 
 
 class ReserveNow(_Wire, kw_only=True):
-    id: int
+    id: Int64
     expiry_date_time: DateTime
     id_token: IdToken
     custom_data: CustomData | None = None
     connector_type: ConnectorEnum | None = None
-    evse_id: int | None = None
+    evse_id: Int64 | None = None
     group_id_token: IdToken | None = None
 
 
@@ -1246,7 +1247,7 @@ class ReserveNowResponse(_Wire, kw_only=True):
 class Reset(_Wire, kw_only=True):
     type: ResetEnum
     custom_data: CustomData | None = None
-    evse_id: int | None = None
+    evse_id: Int64 | None = None
 
 
 class ResetResponse(_Wire, kw_only=True):
@@ -1256,17 +1257,17 @@ class ResetResponse(_Wire, kw_only=True):
 
 
 class SalesTariff(_Wire, kw_only=True):
-    id: int
+    id: Int64
     sales_tariff_entry: Annotated[list[SalesTariffEntry], Meta(min_length=1, max_length=1024)]
     custom_data: CustomData | None = None
     sales_tariff_description: Str32 | None = None
-    num_e_price_levels: int | None = None
+    num_e_price_levels: Int64 | None = None
 
 
 class SalesTariffEntry(_Wire, kw_only=True):
     relative_time_interval: RelativeTimeInterval
     custom_data: CustomData | None = None
-    e_price_level: Annotated[int, Meta(ge=0)] | None = None
+    e_price_level: Annotated[int, Meta(ge=0, le=9223372036854775807)] | None = None
     consumption_cost: Annotated[list[ConsumptionCost], Meta(min_length=1, max_length=3)] | None = None
 
 
@@ -1293,7 +1294,7 @@ class SecurityEventNotificationResponse(_Wire, kw_only=True):
 
 
 class SendLocalList(_Wire, kw_only=True):
-    version_number: int
+    version_number: Int64
     update_type: UpdateEnum
     custom_data: CustomData | None = None
     local_authorization_list: Annotated[list[AuthorizationData], Meta(min_length=1)] | None = None
@@ -1306,7 +1307,7 @@ class SendLocalListResponse(_Wire, kw_only=True):
 
 
 class SetChargingProfile(_Wire, kw_only=True):
-    evse_id: int
+    evse_id: Int64
     charging_profile: ChargingProfile
     custom_data: CustomData | None = None
 
@@ -1342,16 +1343,16 @@ class SetMonitoringBaseResponse(_Wire, kw_only=True):
 class SetMonitoringData(_Wire, kw_only=True):
     value: float
     type: MonitorEnum
-    severity: int
+    severity: Int64
     component: Component
     variable: Variable
     custom_data: CustomData | None = None
-    id: int | None = None
+    id: Int64 | None = None
     transaction: bool | None = None
 
 
 class SetMonitoringLevel(_Wire, kw_only=True):
-    severity: int
+    severity: Int64
     custom_data: CustomData | None = None
 
 
@@ -1366,14 +1367,14 @@ class SetMonitoringResult(_Wire, kw_only=True):
     type: MonitorEnum
     component: Component
     variable: Variable
-    severity: int
+    severity: Int64
     custom_data: CustomData | None = None
-    id: int | None = None
+    id: Int64 | None = None
     status_info: StatusInfo | None = None
 
 
 class SetNetworkProfile(_Wire, kw_only=True):
-    configuration_slot: int
+    configuration_slot: Int64
     connection_data: NetworkConnectionProfile
     custom_data: CustomData | None = None
 
@@ -1450,8 +1451,8 @@ class StatusInfo(_Wire, kw_only=True):
 class StatusNotification(_Wire, kw_only=True):
     timestamp: DateTime
     connector_status: ConnectorStatusEnum
-    evse_id: int
-    connector_id: int
+    evse_id: Int64
+    connector_id: Int64
     custom_data: CustomData | None = None
 
 
@@ -1463,23 +1464,23 @@ class Transaction(_Wire, kw_only=True):
     transaction_id: Str36
     custom_data: CustomData | None = None
     charging_state: ChargingStateEnum | None = None
-    time_spent_charging: int | None = None
+    time_spent_charging: Int64 | None = None
     stopped_reason: ReasonEnum | None = None
-    remote_start_id: int | None = None
+    remote_start_id: Int64 | None = None
 
 
 class TransactionEvent(_Wire, kw_only=True):
     event_type: TransactionEventEnum
     timestamp: DateTime
     trigger_reason: TriggerReasonEnum
-    seq_no: int
+    seq_no: Int64
     transaction_info: Transaction
     custom_data: CustomData | None = None
     meter_value: Annotated[list[MeterValue], Meta(min_length=1)] | None = None
     offline: bool | None = None
-    number_of_phases_used: int | None = None
-    cable_max_current: int | None = None
-    reservation_id: int | None = None
+    number_of_phases_used: Int64 | None = None
+    cable_max_current: Int64 | None = None
+    reservation_id: Int64 | None = None
     evse: EVSE | None = None
     id_token: IdToken | None = None
 
@@ -1487,7 +1488,7 @@ class TransactionEvent(_Wire, kw_only=True):
 class TransactionEventResponse(_Wire, kw_only=True):
     custom_data: CustomData | None = None
     total_cost: float | None = None
-    charging_priority: int | None = None
+    charging_priority: Int64 | None = None
     id_token_info: IdTokenInfo | None = None
     updated_personal_message: MessageContent | None = None
 
@@ -1507,12 +1508,12 @@ class TriggerMessageResponse(_Wire, kw_only=True):
 class UnitOfMeasure(_Wire, kw_only=True):
     custom_data: CustomData | None = None
     unit: Str20 | None = None
-    multiplier: int | None = None
+    multiplier: Int64 | None = None
 
 
 class UnlockConnector(_Wire, kw_only=True):
-    evse_id: int
-    connector_id: int
+    evse_id: Int64
+    connector_id: Int64
     custom_data: CustomData | None = None
 
 
@@ -1533,11 +1534,11 @@ class UnpublishFirmwareResponse(_Wire, kw_only=True):
 
 
 class UpdateFirmware(_Wire, kw_only=True):
-    request_id: int
+    request_id: Int64
     firmware: Firmware
     custom_data: CustomData | None = None
-    retries: int | None = None
-    retry_interval: int | None = None
+    retries: Int64 | None = None
+    retry_interval: Int64 | None = None
 
 
 class UpdateFirmwareResponse(_Wire, kw_only=True):
@@ -1582,9 +1583,9 @@ class VariableCharacteristics(_Wire, kw_only=True):
 
 
 class VariableMonitoring(_Wire, kw_only=True):
-    id: int
+    id: Int64
     transaction: bool
     value: float
     type: MonitorEnum
-    severity: int
+    severity: Int64
     custom_data: CustomData | None = None

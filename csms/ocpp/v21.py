@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct, field
 
 DateTime = Annotated[datetime, Meta(tz=True)]
+Int64 = Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
 Str3 = Annotated[str, Meta(max_length=3)]
 Str6 = Annotated[str, Meta(max_length=6)]
 Str8 = Annotated[str, Meta(max_length=8)]
@@ -516,7 +517,7 @@ class ACChargingParameters(_Wire, kw_only=True):
 
 class AFRRSignal(_Wire, kw_only=True):
     timestamp: DateTime
-    signal: int
+    signal: Int64
     custom_data: CustomData | None = None
 
 
@@ -531,7 +532,7 @@ class APN(_Wire, kw_only=True):
     apn_authentication: APNAuthenticationEnum
     apn_user_name: Str50 | None = None
     apn_password: Str64 | None = None
-    sim_pin: int | None = None
+    sim_pin: Int64 | None = None
     preferred_network: Str6 | None = None
     use_only_preferred_network: bool | None = None
     custom_data: CustomData | None = None
@@ -539,7 +540,7 @@ class APN(_Wire, kw_only=True):
 
 class AbsolutePriceSchedule(_Wire, kw_only=True):
     time_anchor: DateTime
-    price_schedule_id: Annotated[int, Meta(ge=0)] = field(name="priceScheduleID")
+    price_schedule_id: Annotated[int, Meta(ge=0, le=9223372036854775807)] = field(name="priceScheduleID")
     currency: Str3
     language: Str8
     price_algorithm: Str2000
@@ -578,7 +579,7 @@ class Address(_Wire, kw_only=True):
 
 
 class AdjustPeriodicEventStream(_Wire, kw_only=True):
-    id: Annotated[int, Meta(ge=0)]
+    id: Annotated[int, Meta(ge=0, le=9223372036854775807)]
     params: PeriodicEventStreamParams
     custom_data: CustomData | None = None
 
@@ -611,7 +612,7 @@ class AuthorizeResponse(_Wire, kw_only=True):
 
 
 class BatteryData(_Wire, kw_only=True):
-    evse_id: Annotated[int, Meta(ge=0)]
+    evse_id: Annotated[int, Meta(ge=0, le=9223372036854775807)]
     serial_number: Str50
     so_c: Annotated[float, Meta(ge=0.0, le=100.0)]
     so_h: Annotated[float, Meta(ge=0.0, le=100.0)]
@@ -624,7 +625,7 @@ class BatterySwap(_Wire, kw_only=True):
     battery_data: Annotated[list[BatteryData], Meta(min_length=1)]
     event_type: BatterySwapEventEnum
     id_token: IdToken
-    request_id: int
+    request_id: Int64
     custom_data: CustomData | None = None
 
 
@@ -640,14 +641,14 @@ class BootNotification(_Wire, kw_only=True):
 
 class BootNotificationResponse(_Wire, kw_only=True):
     current_time: DateTime
-    interval: int
+    interval: Int64
     status: RegistrationStatusEnum
     status_info: StatusInfo | None = None
     custom_data: CustomData | None = None
 
 
 class CancelReservation(_Wire, kw_only=True):
-    reservation_id: Annotated[int, Meta(ge=0)]
+    reservation_id: Annotated[int, Meta(ge=0, le=9223372036854775807)]
     custom_data: CustomData | None = None
 
 
@@ -675,7 +676,7 @@ class CertificateHashDataChain(_Wire, kw_only=True):
 class CertificateSigned(_Wire, kw_only=True):
     certificate_chain: Str10000
     certificate_type: CertificateSigningUseEnum | None = None
-    request_id: int | None = None
+    request_id: Int64 | None = None
     custom_data: CustomData | None = None
 
 
@@ -753,8 +754,8 @@ class ChargingPeriod(_Wire, kw_only=True):
 
 
 class ChargingProfile(_Wire, kw_only=True):
-    id: int
-    stack_level: Annotated[int, Meta(ge=0)]
+    id: Int64
+    stack_level: Annotated[int, Meta(ge=0, le=9223372036854775807)]
     charging_profile_purpose: ChargingProfilePurposeEnum
     charging_profile_kind: ChargingProfileKindEnum
     charging_schedule: Annotated[list[ChargingSchedule], Meta(min_length=1, max_length=3)]
@@ -762,9 +763,9 @@ class ChargingProfile(_Wire, kw_only=True):
     valid_from: DateTime | None = None
     valid_to: DateTime | None = None
     transaction_id: Str36 | None = None
-    max_offline_duration: int | None = None
+    max_offline_duration: Int64 | None = None
     invalid_after_offline_duration: bool | None = None
-    dyn_update_interval: int | None = None
+    dyn_update_interval: Int64 | None = None
     dyn_update_time: DateTime | None = None
     price_schedule_signature: Str256 | None = None
     custom_data: CustomData | None = None
@@ -772,25 +773,25 @@ class ChargingProfile(_Wire, kw_only=True):
 
 class ChargingProfileCriterion(_Wire, kw_only=True):
     charging_profile_purpose: ChargingProfilePurposeEnum | None = None
-    stack_level: Annotated[int, Meta(ge=0)] | None = None
-    charging_profile_id: Annotated[list[int], Meta(min_length=1)] | None = None
+    stack_level: Annotated[int, Meta(ge=0, le=9223372036854775807)] | None = None
+    charging_profile_id: Annotated[list[Int64], Meta(min_length=1)] | None = None
     charging_limit_source: Annotated[list[Str20], Meta(min_length=1, max_length=4)] | None = None
     custom_data: CustomData | None = None
 
 
 class ChargingSchedule(_Wire, kw_only=True):
-    id: int
+    id: Int64
     charging_rate_unit: ChargingRateUnitEnum
     charging_schedule_period: Annotated[list[ChargingSchedulePeriod], Meta(min_length=1, max_length=1024)]
     limit_at_so_c: LimitAtSoC | None = None
     start_schedule: DateTime | None = None
-    duration: int | None = None
+    duration: Int64 | None = None
     min_charging_rate: float | None = None
     power_tolerance: float | None = None
-    signature_id: Annotated[int, Meta(ge=0)] | None = None
+    signature_id: Annotated[int, Meta(ge=0, le=9223372036854775807)] | None = None
     digest_value: Str88 | None = None
     use_local_time: bool | None = None
-    randomized_delay: Annotated[int, Meta(ge=0)] | None = None
+    randomized_delay: Annotated[int, Meta(ge=0, le=9223372036854775807)] | None = None
     sales_tariff: SalesTariff | None = None
     absolute_price_schedule: AbsolutePriceSchedule | None = None
     price_level_schedule: PriceLevelSchedule | None = None
@@ -798,7 +799,7 @@ class ChargingSchedule(_Wire, kw_only=True):
 
 
 class ChargingSchedulePeriod(_Wire, kw_only=True):
-    start_period: int
+    start_period: Int64
     limit: float | None = None
     limit_l2: float | None = field(default=None, name="limit_L2")
     limit_l3: float | None = field(default=None, name="limit_L3")
@@ -858,7 +859,7 @@ class ClearCacheResponse(_Wire, kw_only=True):
 
 
 class ClearChargingProfile(_Wire, kw_only=True):
-    charging_profile_id: int | None = None
+    charging_profile_id: Int64 | None = None
     charging_profile_criteria: ClearChargingProfileType | None = None
     custom_data: CustomData | None = None
 
@@ -870,9 +871,9 @@ class ClearChargingProfileResponse(_Wire, kw_only=True):
 
 
 class ClearChargingProfileType(_Wire, kw_only=True):
-    evse_id: Annotated[int, Meta(ge=0)] | None = None
+    evse_id: Annotated[int, Meta(ge=0, le=9223372036854775807)] | None = None
     charging_profile_purpose: ChargingProfilePurposeEnum | None = None
-    stack_level: Annotated[int, Meta(ge=0)] | None = None
+    stack_level: Annotated[int, Meta(ge=0, le=9223372036854775807)] | None = None
     custom_data: CustomData | None = None
 
 
@@ -890,7 +891,7 @@ class ClearDERControlResponse(_Wire, kw_only=True):
 
 
 class ClearDisplayMessage(_Wire, kw_only=True):
-    id: Annotated[int, Meta(ge=0)]
+    id: Annotated[int, Meta(ge=0, le=9223372036854775807)]
     custom_data: CustomData | None = None
 
 
@@ -902,14 +903,14 @@ class ClearDisplayMessageResponse(_Wire, kw_only=True):
 
 class ClearMonitoringResult(_Wire, kw_only=True):
     status: ClearMonitoringStatusEnum
-    id: Annotated[int, Meta(ge=0)]
+    id: Annotated[int, Meta(ge=0, le=9223372036854775807)]
     status_info: StatusInfo | None = None
     custom_data: CustomData | None = None
 
 
 class ClearTariffs(_Wire, kw_only=True):
     tariff_ids: Annotated[list[Str60], Meta(min_length=1)] | None = None
-    evse_id: Annotated[int, Meta(ge=0)] | None = None
+    evse_id: Annotated[int, Meta(ge=0, le=9223372036854775807)] | None = None
     custom_data: CustomData | None = None
 
 
@@ -926,7 +927,7 @@ class ClearTariffsResult(_Wire, kw_only=True):
 
 
 class ClearVariableMonitoring(_Wire, kw_only=True):
-    id: Annotated[list[Annotated[int, Meta(ge=0)]], Meta(min_length=1)]
+    id: Annotated[list[Annotated[int, Meta(ge=0, le=9223372036854775807)]], Meta(min_length=1)]
     custom_data: CustomData | None = None
 
 
@@ -937,7 +938,7 @@ class ClearVariableMonitoringResponse(_Wire, kw_only=True):
 
 class ClearedChargingLimit(_Wire, kw_only=True):
     charging_limit_source: Str20
-    evse_id: Annotated[int, Meta(ge=0)] | None = None
+    evse_id: Annotated[int, Meta(ge=0, le=9223372036854775807)] | None = None
     custom_data: CustomData | None = None
 
 
@@ -946,7 +947,7 @@ class ClearedChargingLimitResponse(_Wire, kw_only=True):
 
 
 class ClosePeriodicEventStream(_Wire, kw_only=True):
-    id: Annotated[int, Meta(ge=0)]
+    id: Annotated[int, Meta(ge=0, le=9223372036854775807)]
     custom_data: CustomData | None = None
 
 
@@ -968,8 +969,8 @@ class ComponentVariable(_Wire, kw_only=True):
 
 
 class CompositeSchedule(_Wire, kw_only=True):
-    evse_id: Annotated[int, Meta(ge=0)]
-    duration: int
+    evse_id: Annotated[int, Meta(ge=0, le=9223372036854775807)]
+    duration: Int64
     schedule_start: DateTime
     charging_rate_unit: ChargingRateUnitEnum
     charging_schedule_period: Annotated[list[ChargingSchedulePeriod], Meta(min_length=1)]
@@ -977,9 +978,9 @@ class CompositeSchedule(_Wire, kw_only=True):
 
 
 class ConstantStreamData(_Wire, kw_only=True):
-    id: Annotated[int, Meta(ge=0)]
+    id: Annotated[int, Meta(ge=0, le=9223372036854775807)]
     params: PeriodicEventStreamParams
-    variable_monitoring_id: Annotated[int, Meta(ge=0)]
+    variable_monitoring_id: Annotated[int, Meta(ge=0, le=9223372036854775807)]
     custom_data: CustomData | None = None
 
 
@@ -991,8 +992,8 @@ class ConsumptionCost(_Wire, kw_only=True):
 
 class Cost(_Wire, kw_only=True):
     cost_kind: CostKindEnum
-    amount: int
-    amount_multiplier: int | None = None
+    amount: Int64
+    amount_multiplier: Int64 | None = None
     custom_data: CustomData | None = None
 
 
@@ -1026,7 +1027,7 @@ class CustomData(dict[str, Any]):
 
 
 class CustomerInformation(_Wire, kw_only=True):
-    request_id: Annotated[int, Meta(ge=0)]
+    request_id: Annotated[int, Meta(ge=0, le=9223372036854775807)]
     report: bool
     clear: bool
     customer_certificate: CertificateHashData | None = None
@@ -1102,7 +1103,7 @@ class DERChargingParameters(_Wire, kw_only=True):
 
 class DERCurve(_Wire, kw_only=True):
     curve_data: Annotated[list[DERCurvePoints], Meta(min_length=1, max_length=10)]
-    priority: Annotated[int, Meta(ge=0)]
+    priority: Annotated[int, Meta(ge=0, le=9223372036854775807)]
     y_unit: DERUnitEnum
     hysteresis: Hysteresis | None = None
     reactive_power_params: ReactivePowerParams | None = None
@@ -1164,7 +1165,7 @@ class EVAbsolutePriceSchedule(_Wire, kw_only=True):
 
 
 class EVAbsolutePriceScheduleEntry(_Wire, kw_only=True):
-    duration: int
+    duration: Int64
     ev_price_rule: Annotated[list[EVPriceRule], Meta(min_length=1, max_length=8)]
     custom_data: CustomData | None = None
 
@@ -1182,7 +1183,7 @@ class EVPowerSchedule(_Wire, kw_only=True):
 
 
 class EVPowerScheduleEntry(_Wire, kw_only=True):
-    duration: int
+    duration: Int64
     power: float
     custom_data: CustomData | None = None
 
@@ -1194,13 +1195,13 @@ class EVPriceRule(_Wire, kw_only=True):
 
 
 class EVSE(_Wire, kw_only=True):
-    id: Annotated[int, Meta(ge=0)]
-    connector_id: Annotated[int, Meta(ge=0)] | None = None
+    id: Annotated[int, Meta(ge=0, le=9223372036854775807)]
+    connector_id: Annotated[int, Meta(ge=0, le=9223372036854775807)] | None = None
     custom_data: CustomData | None = None
 
 
 class EnterService(_Wire, kw_only=True):
-    priority: Annotated[int, Meta(ge=0)]
+    priority: Annotated[int, Meta(ge=0, le=9223372036854775807)]
     high_voltage: float
     low_voltage: float
     high_freq: float
@@ -1218,20 +1219,20 @@ class EnterServiceGet(_Wire, kw_only=True):
 
 
 class EventData(_Wire, kw_only=True):
-    event_id: Annotated[int, Meta(ge=0)]
+    event_id: Annotated[int, Meta(ge=0, le=9223372036854775807)]
     timestamp: DateTime
     trigger: EventTriggerEnum
     actual_value: Str2500
     component: Component
     event_notification_type: EventNotificationEnum
     variable: Variable
-    cause: Annotated[int, Meta(ge=0)] | None = None
+    cause: Annotated[int, Meta(ge=0, le=9223372036854775807)] | None = None
     tech_code: Str50 | None = None
     tech_info: Str500 | None = None
     cleared: bool | None = None
     transaction_id: Str36 | None = None
-    variable_monitoring_id: Annotated[int, Meta(ge=0)] | None = None
-    severity: Annotated[int, Meta(ge=0)] | None = None
+    variable_monitoring_id: Annotated[int, Meta(ge=0, le=9223372036854775807)] | None = None
+    severity: Annotated[int, Meta(ge=0, le=9223372036854775807)] | None = None
     custom_data: CustomData | None = None
 
 
@@ -1246,7 +1247,7 @@ class Firmware(_Wire, kw_only=True):
 
 class FirmwareStatusNotification(_Wire, kw_only=True):
     status: FirmwareStatusEnum
-    request_id: int | None = None
+    request_id: Int64 | None = None
     status_info: StatusInfo | None = None
     custom_data: CustomData | None = None
 
@@ -1256,7 +1257,7 @@ class FirmwareStatusNotificationResponse(_Wire, kw_only=True):
 
 
 class FixedPF(_Wire, kw_only=True):
-    priority: Annotated[int, Meta(ge=0)]
+    priority: Annotated[int, Meta(ge=0, le=9223372036854775807)]
     displacement: float
     excitation: bool
     start_time: DateTime | None = None
@@ -1273,7 +1274,7 @@ class FixedPFGet(_Wire, kw_only=True):
 
 
 class FixedVar(_Wire, kw_only=True):
-    priority: Annotated[int, Meta(ge=0)]
+    priority: Annotated[int, Meta(ge=0, le=9223372036854775807)]
     setpoint: float
     unit: DERUnitEnum
     start_time: DateTime | None = None
@@ -1290,7 +1291,7 @@ class FixedVarGet(_Wire, kw_only=True):
 
 
 class FreqDroop(_Wire, kw_only=True):
-    priority: Annotated[int, Meta(ge=0)]
+    priority: Annotated[int, Meta(ge=0, le=9223372036854775807)]
     over_freq: float
     under_freq: float
     over_droop: float
@@ -1313,7 +1314,7 @@ class Get15118EVCertificate(_Wire, kw_only=True):
     iso15118_schema_version: Str50
     action: CertificateActionEnum
     exi_request: Str11000
-    maximum_contract_certificate_chains: Annotated[int, Meta(ge=0)] | None = None
+    maximum_contract_certificate_chains: Annotated[int, Meta(ge=0, le=9223372036854775807)] | None = None
     prioritized_emaids: Annotated[list[Str255], Meta(min_length=1, max_length=8)] | None = field(
         default=None, name="prioritizedEMAIDs"
     )
@@ -1324,12 +1325,12 @@ class Get15118EVCertificateResponse(_Wire, kw_only=True):
     status: Iso15118EVCertificateStatusEnum
     exi_response: Str17000
     status_info: StatusInfo | None = None
-    remaining_contracts: Annotated[int, Meta(ge=0)] | None = None
+    remaining_contracts: Annotated[int, Meta(ge=0, le=9223372036854775807)] | None = None
     custom_data: CustomData | None = None
 
 
 class GetBaseReport(_Wire, kw_only=True):
-    request_id: int
+    request_id: Int64
     report_base: ReportBaseEnum
     custom_data: CustomData | None = None
 
@@ -1363,9 +1364,9 @@ class GetCertificateStatusResponse(_Wire, kw_only=True):
 
 
 class GetChargingProfiles(_Wire, kw_only=True):
-    request_id: int
+    request_id: Int64
     charging_profile: ChargingProfileCriterion
-    evse_id: Annotated[int, Meta(ge=0)] | None = None
+    evse_id: Annotated[int, Meta(ge=0, le=9223372036854775807)] | None = None
     custom_data: CustomData | None = None
 
 
@@ -1376,8 +1377,8 @@ class GetChargingProfilesResponse(_Wire, kw_only=True):
 
 
 class GetCompositeSchedule(_Wire, kw_only=True):
-    duration: int
-    evse_id: Annotated[int, Meta(ge=0)]
+    duration: Int64
+    evse_id: Annotated[int, Meta(ge=0, le=9223372036854775807)]
     charging_rate_unit: ChargingRateUnitEnum | None = None
     custom_data: CustomData | None = None
 
@@ -1390,7 +1391,7 @@ class GetCompositeScheduleResponse(_Wire, kw_only=True):
 
 
 class GetDERControl(_Wire, kw_only=True):
-    request_id: int
+    request_id: Int64
     is_default: bool | None = None
     control_type: DERControlEnum | None = None
     control_id: Str36 | None = None
@@ -1404,8 +1405,8 @@ class GetDERControlResponse(_Wire, kw_only=True):
 
 
 class GetDisplayMessages(_Wire, kw_only=True):
-    request_id: int
-    id: Annotated[list[Annotated[int, Meta(ge=0)]], Meta(min_length=1)] | None = None
+    request_id: Int64
+    id: Annotated[list[Annotated[int, Meta(ge=0, le=9223372036854775807)]], Meta(min_length=1)] | None = None
     priority: MessagePriorityEnum | None = None
     state: MessageStateEnum | None = None
     custom_data: CustomData | None = None
@@ -1434,16 +1435,16 @@ class GetLocalListVersion(_Wire, kw_only=True):
 
 
 class GetLocalListVersionResponse(_Wire, kw_only=True):
-    version_number: int
+    version_number: Int64
     custom_data: CustomData | None = None
 
 
 class GetLog(_Wire, kw_only=True):
     log: LogParameters
     log_type: LogEnum
-    request_id: int
-    retries: Annotated[int, Meta(ge=0)] | None = None
-    retry_interval: int | None = None
+    request_id: Int64
+    retries: Annotated[int, Meta(ge=0, le=9223372036854775807)] | None = None
+    retry_interval: Int64 | None = None
     custom_data: CustomData | None = None
 
 
@@ -1455,7 +1456,7 @@ class GetLogResponse(_Wire, kw_only=True):
 
 
 class GetMonitoringReport(_Wire, kw_only=True):
-    request_id: int
+    request_id: Int64
     component_variable: Annotated[list[ComponentVariable], Meta(min_length=1)] | None = None
     monitoring_criteria: Annotated[list[MonitoringCriterionEnum], Meta(min_length=1, max_length=3)] | None = None
     custom_data: CustomData | None = None
@@ -1477,7 +1478,7 @@ class GetPeriodicEventStreamResponse(_Wire, kw_only=True):
 
 
 class GetReport(_Wire, kw_only=True):
-    request_id: int
+    request_id: Int64
     component_variable: Annotated[list[ComponentVariable], Meta(min_length=1)] | None = None
     component_criteria: Annotated[list[ComponentCriterionEnum], Meta(min_length=1, max_length=4)] | None = None
     custom_data: CustomData | None = None
@@ -1490,7 +1491,7 @@ class GetReportResponse(_Wire, kw_only=True):
 
 
 class GetTariffs(_Wire, kw_only=True):
-    evse_id: Annotated[int, Meta(ge=0)]
+    evse_id: Annotated[int, Meta(ge=0, le=9223372036854775807)]
     custom_data: CustomData | None = None
 
 
@@ -1540,7 +1541,7 @@ class GetVariablesResponse(_Wire, kw_only=True):
 
 
 class Gradient(_Wire, kw_only=True):
-    priority: Annotated[int, Meta(ge=0)]
+    priority: Annotated[int, Meta(ge=0, le=9223372036854775807)]
     gradient: float
     soft_gradient: float
     custom_data: CustomData | None = None
@@ -1579,11 +1580,11 @@ class IdToken(_Wire, kw_only=True):
 class IdTokenInfo(_Wire, kw_only=True):
     status: AuthorizationStatusEnum
     cache_expiry_date_time: DateTime | None = None
-    charging_priority: int | None = None
+    charging_priority: Int64 | None = None
     group_id_token: IdToken | None = None
     language1: Str8 | None = None
     language2: Str8 | None = None
-    evse_id: Annotated[list[Annotated[int, Meta(ge=0)]], Meta(min_length=1)] | None = None
+    evse_id: Annotated[list[Annotated[int, Meta(ge=0, le=9223372036854775807)]], Meta(min_length=1)] | None = None
     personal_message: MessageContent | None = None
     custom_data: CustomData | None = None
 
@@ -1607,7 +1608,7 @@ class LimitAtSoC(_Wire, kw_only=True):
 
 
 class LimitMaxDischarge(_Wire, kw_only=True):
-    priority: Annotated[int, Meta(ge=0)]
+    priority: Annotated[int, Meta(ge=0, le=9223372036854775807)]
     pct_max_discharge_power: float | None = None
     power_monitoring_must_trip: DERCurve | None = None
     start_time: DateTime | None = None
@@ -1632,7 +1633,7 @@ class LogParameters(_Wire, kw_only=True):
 
 class LogStatusNotification(_Wire, kw_only=True):
     status: UploadLogStatusEnum
-    request_id: int | None = None
+    request_id: Int64 | None = None
     status_info: StatusInfo | None = None
     custom_data: CustomData | None = None
 
@@ -1649,7 +1650,7 @@ class MessageContent(_Wire, kw_only=True):
 
 
 class MessageInfo(_Wire, kw_only=True):
-    id: Annotated[int, Meta(ge=0)]
+    id: Annotated[int, Meta(ge=0, le=9223372036854775807)]
     priority: MessagePriorityEnum
     message: MessageContent
     display: Component | None = None
@@ -1668,7 +1669,7 @@ class MeterValue(_Wire, kw_only=True):
 
 
 class MeterValues(_Wire, kw_only=True):
-    evse_id: Annotated[int, Meta(ge=0)]
+    evse_id: Annotated[int, Meta(ge=0, le=9223372036854775807)]
     meter_value: Annotated[list[MeterValue], Meta(min_length=1)]
     custom_data: CustomData | None = None
 
@@ -1693,9 +1694,9 @@ class MonitoringData(_Wire, kw_only=True):
 class NetworkConnectionProfile(_Wire, kw_only=True):
     ocpp_interface: OCPPInterfaceEnum
     ocpp_transport: OCPPTransportEnum
-    message_timeout: int
+    message_timeout: Int64
     ocpp_csms_url: Str2000
-    security_profile: Annotated[int, Meta(ge=0)]
+    security_profile: Annotated[int, Meta(ge=0, le=9223372036854775807)]
     apn: APN | None = None
     ocpp_version: OCPPVersionEnum | None = None
     identity: Str48 | None = None
@@ -1719,7 +1720,7 @@ class NotifyAllowedEnergyTransferResponse(_Wire, kw_only=True):
 class NotifyChargingLimit(_Wire, kw_only=True):
     charging_limit: ChargingLimit
     charging_schedule: Annotated[list[ChargingSchedule], Meta(min_length=1)] | None = None
-    evse_id: Annotated[int, Meta(ge=0)] | None = None
+    evse_id: Annotated[int, Meta(ge=0, le=9223372036854775807)] | None = None
     custom_data: CustomData | None = None
 
 
@@ -1729,9 +1730,9 @@ class NotifyChargingLimitResponse(_Wire, kw_only=True):
 
 class NotifyCustomerInformation(_Wire, kw_only=True):
     data: Str512
-    seq_no: Annotated[int, Meta(ge=0)]
+    seq_no: Annotated[int, Meta(ge=0, le=9223372036854775807)]
     generated_at: DateTime
-    request_id: Annotated[int, Meta(ge=0)]
+    request_id: Annotated[int, Meta(ge=0, le=9223372036854775807)]
     tbc: bool | None = None
     custom_data: CustomData | None = None
 
@@ -1766,7 +1767,7 @@ class NotifyDERStartStopResponse(_Wire, kw_only=True):
 
 
 class NotifyDisplayMessages(_Wire, kw_only=True):
-    request_id: int
+    request_id: Int64
     message_info: Annotated[list[MessageInfo], Meta(min_length=1)] | None = None
     tbc: bool | None = None
     custom_data: CustomData | None = None
@@ -1777,9 +1778,9 @@ class NotifyDisplayMessagesResponse(_Wire, kw_only=True):
 
 
 class NotifyEVChargingNeeds(_Wire, kw_only=True):
-    evse_id: Annotated[int, Meta(ge=1)]
+    evse_id: Annotated[int, Meta(ge=1, le=9223372036854775807)]
     charging_needs: ChargingNeeds
-    max_schedule_tuples: Annotated[int, Meta(ge=0)] | None = None
+    max_schedule_tuples: Annotated[int, Meta(ge=0, le=9223372036854775807)] | None = None
     timestamp: DateTime | None = None
     custom_data: CustomData | None = None
 
@@ -1793,8 +1794,8 @@ class NotifyEVChargingNeedsResponse(_Wire, kw_only=True):
 class NotifyEVChargingSchedule(_Wire, kw_only=True):
     time_base: DateTime
     charging_schedule: ChargingSchedule
-    evse_id: Annotated[int, Meta(ge=1)]
-    selected_charging_schedule_id: Annotated[int, Meta(ge=0)] | None = None
+    evse_id: Annotated[int, Meta(ge=1, le=9223372036854775807)]
+    selected_charging_schedule_id: Annotated[int, Meta(ge=0, le=9223372036854775807)] | None = None
     power_tolerance_acceptance: bool | None = None
     custom_data: CustomData | None = None
 
@@ -1807,7 +1808,7 @@ class NotifyEVChargingScheduleResponse(_Wire, kw_only=True):
 
 class NotifyEvent(_Wire, kw_only=True):
     generated_at: DateTime
-    seq_no: Annotated[int, Meta(ge=0)]
+    seq_no: Annotated[int, Meta(ge=0, le=9223372036854775807)]
     event_data: Annotated[list[EventData], Meta(min_length=1)]
     tbc: bool | None = None
     custom_data: CustomData | None = None
@@ -1818,8 +1819,8 @@ class NotifyEventResponse(_Wire, kw_only=True):
 
 
 class NotifyMonitoringReport(_Wire, kw_only=True):
-    request_id: int
-    seq_no: Annotated[int, Meta(ge=0)]
+    request_id: Int64
+    seq_no: Annotated[int, Meta(ge=0, le=9223372036854775807)]
     generated_at: DateTime
     monitor: Annotated[list[MonitoringData], Meta(min_length=1)] | None = None
     tbc: bool | None = None
@@ -1832,8 +1833,8 @@ class NotifyMonitoringReportResponse(_Wire, kw_only=True):
 
 class NotifyPeriodicEventStream(_Wire, kw_only=True):
     data: Annotated[list[StreamDataElement], Meta(min_length=1)]
-    id: Annotated[int, Meta(ge=0)]
-    pending: Annotated[int, Meta(ge=0)]
+    id: Annotated[int, Meta(ge=0, le=9223372036854775807)]
+    pending: Annotated[int, Meta(ge=0, le=9223372036854775807)]
     basetime: DateTime
     custom_data: CustomData | None = None
 
@@ -1849,9 +1850,9 @@ class NotifyPriorityChargingResponse(_Wire, kw_only=True):
 
 
 class NotifyReport(_Wire, kw_only=True):
-    request_id: int
+    request_id: Int64
     generated_at: DateTime
-    seq_no: Annotated[int, Meta(ge=0)]
+    seq_no: Annotated[int, Meta(ge=0, le=9223372036854775807)]
     report_data: Annotated[list[ReportData], Meta(min_length=1)] | None = None
     tbc: bool | None = None
     custom_data: CustomData | None = None
@@ -1882,8 +1883,8 @@ class NotifySettlementResponse(_Wire, kw_only=True):
 
 
 class NotifyWebPaymentStarted(_Wire, kw_only=True):
-    evse_id: Annotated[int, Meta(ge=0)]
-    timeout: int
+    evse_id: Annotated[int, Meta(ge=0, le=9223372036854775807)]
+    timeout: Int64
     custom_data: CustomData | None = None
 
 
@@ -1913,8 +1914,8 @@ class OpenPeriodicEventStreamResponse(_Wire, kw_only=True):
 
 class OverstayRule(_Wire, kw_only=True):
     overstay_fee: RationalNumber
-    start_time: int
-    overstay_fee_period: int
+    start_time: Int64
+    overstay_fee_period: Int64
     overstay_rule_description: Str32 | None = None
     custom_data: CustomData | None = None
 
@@ -1922,13 +1923,13 @@ class OverstayRule(_Wire, kw_only=True):
 class OverstayRuleList(_Wire, kw_only=True):
     overstay_rule: Annotated[list[OverstayRule], Meta(min_length=1, max_length=5)]
     overstay_power_threshold: RationalNumber | None = None
-    overstay_time_threshold: int | None = None
+    overstay_time_threshold: Int64 | None = None
     custom_data: CustomData | None = None
 
 
 class PeriodicEventStreamParams(_Wire, kw_only=True):
-    interval: Annotated[int, Meta(ge=0)] | None = None
-    values: Annotated[int, Meta(ge=0)] | None = None
+    interval: Annotated[int, Meta(ge=0, le=9223372036854775807)] | None = None
+    values: Annotated[int, Meta(ge=0, le=9223372036854775807)] | None = None
     custom_data: CustomData | None = None
 
 
@@ -1942,30 +1943,30 @@ class Price(_Wire, kw_only=True):
 class PriceLevelSchedule(_Wire, kw_only=True):
     price_level_schedule_entries: Annotated[list[PriceLevelScheduleEntry], Meta(min_length=1, max_length=100)]
     time_anchor: DateTime
-    price_schedule_id: Annotated[int, Meta(ge=0)]
-    number_of_price_levels: Annotated[int, Meta(ge=0)]
+    price_schedule_id: Annotated[int, Meta(ge=0, le=9223372036854775807)]
+    number_of_price_levels: Annotated[int, Meta(ge=0, le=9223372036854775807)]
     price_schedule_description: Str32 | None = None
     custom_data: CustomData | None = None
 
 
 class PriceLevelScheduleEntry(_Wire, kw_only=True):
-    duration: int
-    price_level: Annotated[int, Meta(ge=0)]
+    duration: Int64
+    price_level: Annotated[int, Meta(ge=0, le=9223372036854775807)]
     custom_data: CustomData | None = None
 
 
 class PriceRule(_Wire, kw_only=True):
     energy_fee: RationalNumber
     power_range_start: RationalNumber
-    parking_fee_period: int | None = None
-    carbon_dioxide_emission: Annotated[int, Meta(ge=0)] | None = None
+    parking_fee_period: Int64 | None = None
+    carbon_dioxide_emission: Annotated[int, Meta(ge=0, le=9223372036854775807)] | None = None
     renewable_generation_percentage: Annotated[int, Meta(ge=0, le=100)] | None = None
     parking_fee: RationalNumber | None = None
     custom_data: CustomData | None = None
 
 
 class PriceRuleStack(_Wire, kw_only=True):
-    duration: int
+    duration: Int64
     price_rule: Annotated[list[PriceRule], Meta(min_length=1, max_length=8)]
     custom_data: CustomData | None = None
 
@@ -1973,9 +1974,9 @@ class PriceRuleStack(_Wire, kw_only=True):
 class PublishFirmware(_Wire, kw_only=True):
     location: Str2000
     checksum: Str32
-    request_id: Annotated[int, Meta(ge=0)]
-    retries: Annotated[int, Meta(ge=0)] | None = None
-    retry_interval: Annotated[int, Meta(ge=0)] | None = None
+    request_id: Annotated[int, Meta(ge=0, le=9223372036854775807)]
+    retries: Annotated[int, Meta(ge=0, le=9223372036854775807)] | None = None
+    retry_interval: Annotated[int, Meta(ge=0, le=9223372036854775807)] | None = None
     custom_data: CustomData | None = None
 
 
@@ -1988,7 +1989,7 @@ class PublishFirmwareResponse(_Wire, kw_only=True):
 class PublishFirmwareStatusNotification(_Wire, kw_only=True):
     status: PublishFirmwareStatusEnum
     location: Annotated[list[Str2000], Meta(min_length=1)] | None = None
-    request_id: Annotated[int, Meta(ge=0)] | None = None
+    request_id: Annotated[int, Meta(ge=0, le=9223372036854775807)] | None = None
     status_info: StatusInfo | None = None
     custom_data: CustomData | None = None
 
@@ -1998,7 +1999,7 @@ class PublishFirmwareStatusNotificationResponse(_Wire, kw_only=True):
 
 
 class PullDynamicScheduleUpdate(_Wire, kw_only=True):
-    charging_profile_id: int
+    charging_profile_id: Int64
     custom_data: CustomData | None = None
 
 
@@ -2010,8 +2011,8 @@ class PullDynamicScheduleUpdateResponse(_Wire, kw_only=True):
 
 
 class RationalNumber(_Wire, kw_only=True):
-    exponent: int
-    value: int
+    exponent: Int64
+    value: Int64
     custom_data: CustomData | None = None
 
 
@@ -2023,16 +2024,16 @@ class ReactivePowerParams(_Wire, kw_only=True):
 
 
 class RelativeTimeInterval(_Wire, kw_only=True):
-    start: int
-    duration: int | None = None
+    start: Int64
+    duration: Int64 | None = None
     custom_data: CustomData | None = None
 
 
 class ReportChargingProfiles(_Wire, kw_only=True):
-    request_id: int
+    request_id: Int64
     charging_limit_source: Str20
     charging_profile: Annotated[list[ChargingProfile], Meta(min_length=1)]
-    evse_id: Annotated[int, Meta(ge=0)]
+    evse_id: Annotated[int, Meta(ge=0, le=9223372036854775807)]
     tbc: bool | None = None
     custom_data: CustomData | None = None
 
@@ -2042,7 +2043,7 @@ class ReportChargingProfilesResponse(_Wire, kw_only=True):
 
 
 class ReportDERControl(_Wire, kw_only=True):
-    request_id: int
+    request_id: Int64
     curve: Annotated[list[DERCurveGet], Meta(min_length=1, max_length=24)] | None = None
     enter_service: Annotated[list[EnterServiceGet], Meta(min_length=1, max_length=24)] | None = None
     fixed_pf_absorb: Annotated[list[FixedPFGet], Meta(min_length=1, max_length=24)] | None = field(
@@ -2073,7 +2074,7 @@ class ReportData(_Wire, kw_only=True):
 
 class RequestBatterySwap(_Wire, kw_only=True):
     id_token: IdToken
-    request_id: int
+    request_id: Int64
     custom_data: CustomData | None = None
 
 
@@ -2085,8 +2086,8 @@ class RequestBatterySwapResponse(_Wire, kw_only=True):
 
 class RequestStartTransaction(_Wire, kw_only=True):
     id_token: IdToken
-    remote_start_id: int
-    evse_id: Annotated[int, Meta(ge=1)] | None = None
+    remote_start_id: Int64
+    evse_id: Annotated[int, Meta(ge=1, le=9223372036854775807)] | None = None
     group_id_token: IdToken | None = None
     charging_profile: ChargingProfile | None = None
     custom_data: CustomData | None = None
@@ -2111,7 +2112,7 @@ class RequestStopTransactionResponse(_Wire, kw_only=True):
 
 
 class ReservationStatusUpdate(_Wire, kw_only=True):
-    reservation_id: Annotated[int, Meta(ge=0)]
+    reservation_id: Annotated[int, Meta(ge=0, le=9223372036854775807)]
     reservation_update_status: ReservationUpdateStatusEnum
     custom_data: CustomData | None = None
 
@@ -2121,11 +2122,11 @@ class ReservationStatusUpdateResponse(_Wire, kw_only=True):
 
 
 class ReserveNow(_Wire, kw_only=True):
-    id: Annotated[int, Meta(ge=0)]
+    id: Annotated[int, Meta(ge=0, le=9223372036854775807)]
     expiry_date_time: DateTime
     id_token: IdToken
     connector_type: Str20 | None = None
-    evse_id: Annotated[int, Meta(ge=0)] | None = None
+    evse_id: Annotated[int, Meta(ge=0, le=9223372036854775807)] | None = None
     group_id_token: IdToken | None = None
     custom_data: CustomData | None = None
 
@@ -2138,7 +2139,7 @@ class ReserveNowResponse(_Wire, kw_only=True):
 
 class Reset(_Wire, kw_only=True):
     type: ResetEnum
-    evse_id: Annotated[int, Meta(ge=0)] | None = None
+    evse_id: Annotated[int, Meta(ge=0, le=9223372036854775807)] | None = None
     custom_data: CustomData | None = None
 
 
@@ -2149,16 +2150,16 @@ class ResetResponse(_Wire, kw_only=True):
 
 
 class SalesTariff(_Wire, kw_only=True):
-    id: Annotated[int, Meta(ge=0)]
+    id: Annotated[int, Meta(ge=0, le=9223372036854775807)]
     sales_tariff_entry: Annotated[list[SalesTariffEntry], Meta(min_length=1, max_length=1024)]
     sales_tariff_description: Str32 | None = None
-    num_e_price_levels: Annotated[int, Meta(ge=0)] | None = None
+    num_e_price_levels: Annotated[int, Meta(ge=0, le=9223372036854775807)] | None = None
     custom_data: CustomData | None = None
 
 
 class SalesTariffEntry(_Wire, kw_only=True):
     relative_time_interval: RelativeTimeInterval
-    e_price_level: Annotated[int, Meta(ge=0)] | None = None
+    e_price_level: Annotated[int, Meta(ge=0, le=9223372036854775807)] | None = None
     consumption_cost: Annotated[list[ConsumptionCost], Meta(min_length=1, max_length=3)] | None = None
     custom_data: CustomData | None = None
 
@@ -2186,7 +2187,7 @@ class SecurityEventNotificationResponse(_Wire, kw_only=True):
 
 
 class SendLocalList(_Wire, kw_only=True):
-    version_number: int
+    version_number: Int64
     update_type: UpdateEnum
     local_authorization_list: Annotated[list[AuthorizationData], Meta(min_length=1)] | None = None
     custom_data: CustomData | None = None
@@ -2199,7 +2200,7 @@ class SendLocalListResponse(_Wire, kw_only=True):
 
 
 class SetChargingProfile(_Wire, kw_only=True):
-    evse_id: Annotated[int, Meta(ge=0)]
+    evse_id: Annotated[int, Meta(ge=0, le=9223372036854775807)]
     charging_profile: ChargingProfile
     custom_data: CustomData | None = None
 
@@ -2233,7 +2234,7 @@ class SetDERControlResponse(_Wire, kw_only=True):
 
 
 class SetDefaultTariff(_Wire, kw_only=True):
-    evse_id: Annotated[int, Meta(ge=0)]
+    evse_id: Annotated[int, Meta(ge=0, le=9223372036854775807)]
     tariff: Tariff
     custom_data: CustomData | None = None
 
@@ -2269,17 +2270,17 @@ class SetMonitoringBaseResponse(_Wire, kw_only=True):
 class SetMonitoringData(_Wire, kw_only=True):
     value: float
     type: MonitorEnum
-    severity: Annotated[int, Meta(ge=0)]
+    severity: Annotated[int, Meta(ge=0, le=9223372036854775807)]
     component: Component
     variable: Variable
-    id: Annotated[int, Meta(ge=0)] | None = None
+    id: Annotated[int, Meta(ge=0, le=9223372036854775807)] | None = None
     periodic_event_stream: PeriodicEventStreamParams | None = None
     transaction: bool | None = None
     custom_data: CustomData | None = None
 
 
 class SetMonitoringLevel(_Wire, kw_only=True):
-    severity: Annotated[int, Meta(ge=0)]
+    severity: Annotated[int, Meta(ge=0, le=9223372036854775807)]
     custom_data: CustomData | None = None
 
 
@@ -2294,14 +2295,14 @@ class SetMonitoringResult(_Wire, kw_only=True):
     type: MonitorEnum
     component: Component
     variable: Variable
-    severity: Annotated[int, Meta(ge=0)]
-    id: Annotated[int, Meta(ge=0)] | None = None
+    severity: Annotated[int, Meta(ge=0, le=9223372036854775807)]
+    id: Annotated[int, Meta(ge=0, le=9223372036854775807)] | None = None
     status_info: StatusInfo | None = None
     custom_data: CustomData | None = None
 
 
 class SetNetworkProfile(_Wire, kw_only=True):
-    configuration_slot: int
+    configuration_slot: Int64
     connection_data: NetworkConnectionProfile
     custom_data: CustomData | None = None
 
@@ -2353,7 +2354,7 @@ class SignCertificate(_Wire, kw_only=True):
     csr: Str5500
     certificate_type: CertificateSigningUseEnum | None = None
     hash_root_certificate: CertificateHashData | None = None
-    request_id: int | None = None
+    request_id: Int64 | None = None
     custom_data: CustomData | None = None
 
 
@@ -2380,8 +2381,8 @@ class StatusInfo(_Wire, kw_only=True):
 class StatusNotification(_Wire, kw_only=True):
     timestamp: DateTime
     connector_status: ConnectorStatusEnum
-    evse_id: Annotated[int, Meta(ge=0)]
-    connector_id: Annotated[int, Meta(ge=0)]
+    evse_id: Annotated[int, Meta(ge=0, le=9223372036854775807)]
+    connector_id: Annotated[int, Meta(ge=0, le=9223372036854775807)]
     custom_data: CustomData | None = None
 
 
@@ -2415,7 +2416,7 @@ class TariffAssignment(_Wire, kw_only=True):
     tariff_id: Str60
     tariff_kind: TariffKindEnum
     valid_from: DateTime | None = None
-    evse_ids: Annotated[list[Annotated[int, Meta(ge=0)]], Meta(min_length=1)] | None = None
+    evse_ids: Annotated[list[Annotated[int, Meta(ge=0, le=9223372036854775807)]], Meta(min_length=1)] | None = None
     id_tokens: Annotated[list[Str255], Meta(min_length=1)] | None = None
     custom_data: CustomData | None = None
 
@@ -2433,12 +2434,12 @@ class TariffConditions(_Wire, kw_only=True):
     max_current: float | None = None
     min_power: float | None = None
     max_power: float | None = None
-    min_time: int | None = None
-    max_time: int | None = None
-    min_charging_time: int | None = None
-    max_charging_time: int | None = None
-    min_idle_time: int | None = None
-    max_idle_time: int | None = None
+    min_time: Int64 | None = None
+    max_time: Int64 | None = None
+    min_charging_time: Int64 | None = None
+    max_charging_time: Int64 | None = None
+    min_idle_time: Int64 | None = None
+    max_idle_time: Int64 | None = None
     custom_data: CustomData | None = None
 
 
@@ -2493,12 +2494,12 @@ class TariffTimePrice(_Wire, kw_only=True):
 class TaxRate(_Wire, kw_only=True):
     type: Str20
     tax: float
-    stack: Annotated[int, Meta(ge=0)] | None = None
+    stack: Annotated[int, Meta(ge=0, le=9223372036854775807)] | None = None
     custom_data: CustomData | None = None
 
 
 class TaxRule(_Wire, kw_only=True):
-    tax_rule_id: Annotated[int, Meta(ge=0)] = field(name="taxRuleID")
+    tax_rule_id: Annotated[int, Meta(ge=0, le=9223372036854775807)] = field(name="taxRuleID")
     applies_to_energy_fee: bool
     applies_to_parking_fee: bool
     applies_to_overstay_fee: bool
@@ -2530,18 +2531,18 @@ class TotalPrice(_Wire, kw_only=True):
 
 class TotalUsage(_Wire, kw_only=True):
     energy: float
-    charging_time: int
-    idle_time: int
-    reservation_time: int | None = None
+    charging_time: Int64
+    idle_time: Int64
+    reservation_time: Int64 | None = None
     custom_data: CustomData | None = None
 
 
 class Transaction(_Wire, kw_only=True):
     transaction_id: Str36
     charging_state: ChargingStateEnum | None = None
-    time_spent_charging: int | None = None
+    time_spent_charging: Int64 | None = None
     stopped_reason: ReasonEnum | None = None
-    remote_start_id: int | None = None
+    remote_start_id: Int64 | None = None
     operation_mode: OperationModeEnum | None = None
     tariff_id: Str60 | None = None
     transaction_limit: TransactionLimit | None = None
@@ -2552,14 +2553,14 @@ class TransactionEvent(_Wire, kw_only=True):
     event_type: TransactionEventEnum
     timestamp: DateTime
     trigger_reason: TriggerReasonEnum
-    seq_no: Annotated[int, Meta(ge=0)]
+    seq_no: Annotated[int, Meta(ge=0, le=9223372036854775807)]
     transaction_info: Transaction
     cost_details: CostDetails | None = None
     meter_value: Annotated[list[MeterValue], Meta(min_length=1)] | None = None
     offline: bool | None = None
     number_of_phases_used: Annotated[int, Meta(ge=0, le=3)] | None = None
-    cable_max_current: int | None = None
-    reservation_id: Annotated[int, Meta(ge=0)] | None = None
+    cable_max_current: Int64 | None = None
+    reservation_id: Annotated[int, Meta(ge=0, le=9223372036854775807)] | None = None
     preconditioning_status: PreconditioningStatusEnum | None = None
     evse_sleep: bool | None = None
     evse: EVSE | None = None
@@ -2569,7 +2570,7 @@ class TransactionEvent(_Wire, kw_only=True):
 
 class TransactionEventResponse(_Wire, kw_only=True):
     total_cost: float | None = None
-    charging_priority: int | None = None
+    charging_priority: Int64 | None = None
     id_token_info: IdTokenInfo | None = None
     transaction_limit: TransactionLimit | None = None
     updated_personal_message: MessageContent | None = None
@@ -2580,7 +2581,7 @@ class TransactionEventResponse(_Wire, kw_only=True):
 class TransactionLimit(_Wire, kw_only=True):
     max_cost: float | None = None
     max_energy: float | None = None
-    max_time: int | None = None
+    max_time: Int64 | None = None
     max_so_c: Annotated[int, Meta(ge=0, le=100)] | None = None
     custom_data: CustomData | None = None
 
@@ -2600,13 +2601,13 @@ class TriggerMessageResponse(_Wire, kw_only=True):
 
 class UnitOfMeasure(_Wire, kw_only=True):
     unit: Str20 | None = None
-    multiplier: int | None = None
+    multiplier: Int64 | None = None
     custom_data: CustomData | None = None
 
 
 class UnlockConnector(_Wire, kw_only=True):
-    evse_id: Annotated[int, Meta(ge=0)]
-    connector_id: Annotated[int, Meta(ge=0)]
+    evse_id: Annotated[int, Meta(ge=0, le=9223372036854775807)]
+    connector_id: Annotated[int, Meta(ge=0, le=9223372036854775807)]
     custom_data: CustomData | None = None
 
 
@@ -2627,7 +2628,7 @@ class UnpublishFirmwareResponse(_Wire, kw_only=True):
 
 
 class UpdateDynamicSchedule(_Wire, kw_only=True):
-    charging_profile_id: int
+    charging_profile_id: Int64
     schedule_update: ChargingScheduleUpdate
     custom_data: CustomData | None = None
 
@@ -2639,10 +2640,10 @@ class UpdateDynamicScheduleResponse(_Wire, kw_only=True):
 
 
 class UpdateFirmware(_Wire, kw_only=True):
-    request_id: int
+    request_id: Int64
     firmware: Firmware
-    retries: Annotated[int, Meta(ge=0)] | None = None
-    retry_interval: int | None = None
+    retries: Annotated[int, Meta(ge=0, le=9223372036854775807)] | None = None
+    retry_interval: Int64 | None = None
     custom_data: CustomData | None = None
 
 
@@ -2699,7 +2700,7 @@ class V2XFreqWattPoint(_Wire, kw_only=True):
 
 
 class V2XSignalWattPoint(_Wire, kw_only=True):
-    signal: int
+    signal: Int64
     power: float
     custom_data: CustomData | None = None
 
@@ -2735,24 +2736,24 @@ class VariableCharacteristics(_Wire, kw_only=True):
     unit: Str16 | None = None
     min_limit: float | None = None
     max_limit: float | None = None
-    max_elements: Annotated[int, Meta(ge=1)] | None = None
+    max_elements: Annotated[int, Meta(ge=1, le=9223372036854775807)] | None = None
     values_list: Str1000 | None = None
     custom_data: CustomData | None = None
 
 
 class VariableMonitoring(_Wire, kw_only=True):
-    id: Annotated[int, Meta(ge=0)]
+    id: Annotated[int, Meta(ge=0, le=9223372036854775807)]
     transaction: bool
     value: float
     type: MonitorEnum
-    severity: Annotated[int, Meta(ge=0)]
+    severity: Annotated[int, Meta(ge=0, le=9223372036854775807)]
     event_notification_type: EventNotificationEnum
     custom_data: CustomData | None = None
 
 
 class VatNumberValidation(_Wire, kw_only=True):
     vat_number: Str20
-    evse_id: Annotated[int, Meta(ge=0)] | None = None
+    evse_id: Annotated[int, Meta(ge=0, le=9223372036854775807)] | None = None
     custom_data: CustomData | None = None
 
 
@@ -2761,7 +2762,7 @@ class VatNumberValidationResponse(_Wire, kw_only=True):
     status: GenericStatusEnum
     company: Address | None = None
     status_info: StatusInfo | None = None
-    evse_id: Annotated[int, Meta(ge=0)] | None = None
+    evse_id: Annotated[int, Meta(ge=0, le=9223372036854775807)] | None = None
     custom_data: CustomData | None = None
 
 

@@ -291,6 +291,10 @@ async def test_I7_report_that_never_ends_is_answered_part_by_part_and_others_are
 async def test_I2_number_beyond_64_bits_never_sends_a_station_away(server, value):
     """It would come back with the same message for ever."""
     client = await server.connect()
-    await client.socket.send(call(json.dumps(START | {"connectorId": value}), "StartTransaction").decode())
-    assert (await client.receive())[0] in (3, 4)
+    for action, payload in (
+        ("StartTransaction", START | {"connectorId": value}),
+        ("StatusNotification", {"connectorId": value, "status": "Available", "errorCode": "NoError"}),
+    ):
+        await client.socket.send(call(json.dumps(payload), action).decode())
+        assert (await client.receive())[2] == "PropertyConstraintViolation"
     await usable(client)

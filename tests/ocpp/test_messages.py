@@ -25,6 +25,7 @@ ACTIONS = [action for version in Version for action in actions(version).values()
 EXCEPTIONS = {
     "multipleOf": "no binary float is a multiple of 0.1, so the types do not ask; what we send is judged by the schema",
     "format": "the schemas are compiled without formats, so a time that is none passes them and fails our types",
+    "64 bits": "our types refuse whole numbers beyond 64 bits, which no schema bounds; cases do not hold such numbers",
     "null": "1.6-J lets an empty payload be written as null, the schemas want an object",
 }
 
