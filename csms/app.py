@@ -87,6 +87,7 @@ async def open_system(settings: Settings) -> AsyncIterator[System]:
         gateway = _gateway(settings, database, records, vault)
         commands = CommandLog(database)
         desk = Desk(gateway.link_of, commands, records.next_session_id, now_utc, settings.call_timeout)
+        gateway.ready = desk.station_ready
         collectors: list[Collector] = [GatewayMetrics(gateway)]
         services = Services(
             database=database,

@@ -5,6 +5,7 @@ from csms.blocks import (
     availability,
     data_transfer,
     device_model,
+    local_lists,
     maintenance,
     metering,
     provisioning,
@@ -17,6 +18,6 @@ from csms.blocks import (
 )
 
 __all__ = [
-    "authorization", "availability", "data_transfer", "device_model", "maintenance", "metering", "provisioning",
+    "authorization", "availability", "data_transfer", "device_model", "local_lists", "maintenance", "metering", "provisioning",
     "remote_control", "reservations", "security", "smart_charging", "transactions", "vendors",
 ]  # fmt: skip

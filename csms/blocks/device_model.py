@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import msgspec
 
+from csms.blocks.asking import settles
 from csms.blocks.availability import connectors_in_events
 from csms.blocks.dispatch import Context, answers
 from csms.blocks.reports import keep, takes_part
 from csms.domain.events import ComponentNotified
 from csms.domain.stations import trusted_time
-from csms.domain.unit import Noted
-from csms.ocpp import v201
+from csms.domain.unit import Noted, Reported
+from csms.ocpp import v16, v201
 
 VARIABLE = "variable"
 MONITOR = "monitor"
+VALUE = "value"  # Of one attribute of a variable, as read or written last.
 EVENT = "event"
+CONFIGURATION = "configuration"  # 1.6: keys and values.
+
+# Values that are written and never shown.
+MASK = "********"
+SECRET_KEYS = frozenset({"authorizationkey"})
+SECRET_VARIABLES = frozenset({"basicauthpassword"})
 
 # How grave a notification is when no monitor of the station says so: 0 danger … 9 debug (2.0.1 N07).
 TRIGGER_SEVERITY = {"Alerting": 5, "Delta": 8, "Periodic": 9}
@@ -101,3 +112,66 @@ def _notified(ctx: Context, data: v201.EventData, severity: int | None) -> None:
             transaction_id=data.transaction_id,
         )
     )  # fmt: skip
+
+
+@settles
+def configuration(request: v16.GetConfiguration, response: v16.GetConfigurationResponse | None) -> Iterator[Reported]:
+    for entry in (response.configuration_key or ()) if response is not None else ():
+        value = None if is_secret(entry.key) else entry.value
+        yield Reported(CONFIGURATION, entry.key, _encode({"value": value, "readonly": entry.readonly}))
+
+
+@settles
+def configured(
+    request: v16.ChangeConfiguration, response: v16.ChangeConfigurationResponse | None
+) -> Iterator[Reported]:
+    if response is not None and response.status in ("Accepted", "RebootRequired") and not is_secret(request.key):
+        yield Reported(CONFIGURATION, request.key, _encode({"value": request.value, "readonly": False}))
+
+
+@settles
+def variables(request: v201.GetVariables, response: v201.GetVariablesResponse | None) -> Iterator[Reported]:
+    for result in response.get_variable_result if response is not None else ():
+        if result.attribute_status == "Accepted" and not is_secret(result.variable.name):
+            yield _variable(result.component, result.variable, result.attribute_type, result.attribute_value)
+
+
+@settles
+def variables_set(request: v201.SetVariables, response: v201.SetVariablesResponse | None) -> Iterator[Reported]:
+    """What was taken over at once; after a reboot the station is the one to say."""
+    taken = {
+        (variable_key(result.component, result.variable), result.attribute_type or "Actual")
+        for result in (response.set_variable_result if response is not None else ())
+        if result.attribute_status == "Accepted"
+    }
+    for data in request.set_variable_data:
+        place = variable_key(data.component, data.variable), data.attribute_type or "Actual"
+        if place in taken and not is_secret(data.variable.name):
+            yield _variable(data.component, data.variable, data.attribute_type, data.attribute_value)
+
+
+def is_secret(name: str) -> bool:
+    """Whether a configuration key (1.6) or variable (2.x) of this name holds a password."""
+    return name.lower() in SECRET_KEYS | SECRET_VARIABLES
+
+
+def masked(action: str, request: Any) -> Any:
+    """A request as it may be recorded and shown: without passwords."""
+    try:
+        if action == "ChangeConfiguration" and is_secret(request["key"]):
+            return {**request, "value": MASK}
+        if action == "SetVariables":
+            data = [
+                {**each, "attributeValue": MASK} if is_secret(each["variable"]["name"]) else each
+                for each in request["setVariableData"]
+            ]
+            return {**request, "setVariableData": data}
+    except (KeyError, TypeError, AttributeError):  # A tester's own idea of a request.
+        return {"masked": MASK}
+    return request
+
+
+def _variable(component: v201.Component, variable: v201.Variable, attribute: str | None, value: str | None) -> Reported:
+    """Kept under a key of its own: a report tells more of the variable, and both are shown."""
+    key = f"{variable_key(component, variable)}:{attribute or 'Actual'}"
+    return Reported(VALUE, key, _encode({"component": component, "variable": variable, "value": value}))

@@ -121,8 +121,12 @@ async def answer(call: frames.Call, ctx: Context) -> bytes:
     if handler is None:
         raise OcppError(Fault.NOT_SUPPORTED, f"{call.action} is not supported here.")
     station = ctx.station
-    if station.registration != "accepted" and ctx.version is not Version.V16 and call.action != "BootNotification":
-        # B01.FR.10: until the registration is accepted, only a boot is answered. 1.6 leaves it to us: we answer (T40).
+    if (
+        station.registration != "accepted" and ctx.version is not Version.V16 and call.action != "BootNotification"
+        and call.action not in (station.provoked or ())
+    ):  # fmt: skip
+        # B01.FR.10: until the registration is accepted, only a boot is answered, and what we asked for (T43). 1.6 leaves
+        # it to us: we answer (T40).
         raise OcppError(Fault.SECURITY, "Send a BootNotification and wait until it is accepted.")
     ctx.raw = bytes(call.payload)
     request, ctx.repairs = tolerance.decode(action, ctx.raw, strict=station.strict)

@@ -10,16 +10,15 @@ from csms.ocpp.catalogue import Version
 DEFAULT_TOKEN_TYPE = "ISO14443"
 
 
-def start_request(
-    version: Version, *, token: str, token_type: str | None, evse_id: int | None, remote_start_id: int
-) -> msgspec.Struct:
-    """Ask for a session. Without `evse_id` the station chooses where; 1.6 calls an EVSE connector."""
+def start_request(version: Version, *, token: str, token_type: str | None, evse_id: int | None) -> msgspec.Struct:
+    """Ask for a session. Without `evse_id` the station chooses where; 1.6 calls an EVSE connector.
+
+    The number of a 2.x start is one of the system's: it is given when the command is recorded.
+    """
     if version is Version.V16:
         return v16.RemoteStartTransaction(id_tag=token, connector_id=evse_id)
     return v201.RequestStartTransaction(
-        id_token=v201.IdToken(id_token=token, type=token_type or DEFAULT_TOKEN_TYPE),
-        remote_start_id=remote_start_id,
-        evse_id=evse_id,
+        id_token=v201.IdToken(id_token=token, type=token_type or DEFAULT_TOKEN_TYPE), remote_start_id=0, evse_id=evse_id
     )
 
 

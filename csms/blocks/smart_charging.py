@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import msgspec
+
+from csms.blocks.asking import settles
 from csms.blocks.dispatch import Context, answers
 from csms.blocks.reports import keep, takes_part
+from csms.domain.asked import ProfileInstalled, ProfilesCleared
 from csms.domain.events import LimitChanged, NeedsReported, ProfilesReported, ScheduleReported
-from csms.ocpp import v201
+from csms.ocpp import v16, v201
 
 LIMIT, PROFILE, NEEDS, SCHEDULE = "charging_limit", "charging_profile", "charging_needs", "charging_schedule"
 
@@ -68,3 +74,50 @@ def _energy(needs: v201.ChargingNeeds) -> float | None:
 
 def _place(evse_id: int, name: object) -> str:
     return f"{evse_id}/{name}"
+
+
+@settles
+def installed_16(
+    request: v16.SetChargingProfile, response: v16.SetChargingProfileResponse | None
+) -> Iterator[ProfileInstalled]:
+    profile = request.cs_charging_profiles
+    if response is not None and response.status == "Accepted":
+        yield _installed(request.connector_id, profile.charging_profile_id, profile)
+
+
+@settles
+def installed_2x(
+    request: v201.SetChargingProfile, response: v201.SetChargingProfileResponse | None
+) -> Iterator[ProfileInstalled]:
+    if response is not None and response.status == "Accepted":
+        yield _installed(request.evse_id, request.charging_profile.id, request.charging_profile)
+
+
+@settles
+def cleared_16(
+    request: v16.ClearChargingProfile, response: v16.ClearChargingProfileResponse | None
+) -> Iterator[ProfilesCleared]:
+    if response is not None and response.status == "Accepted":
+        yield ProfilesCleared(
+            profile_id=request.id, evse_id=request.connector_id, purpose=request.charging_profile_purpose,
+            stack_level=request.stack_level,
+        )  # fmt: skip
+
+
+@settles
+def cleared_2x(
+    request: v201.ClearChargingProfile, response: v201.ClearChargingProfileResponse | None
+) -> Iterator[ProfilesCleared]:
+    criteria = request.charging_profile_criteria or v201.ClearChargingProfileType()
+    if response is not None and response.status == "Accepted":
+        yield ProfilesCleared(
+            profile_id=request.charging_profile_id, evse_id=criteria.evse_id,
+            purpose=criteria.charging_profile_purpose, stack_level=criteria.stack_level,
+        )  # fmt: skip
+
+
+def _installed(evse_id: int, profile_id: int, profile: v16.ChargingProfile | v201.ChargingProfile) -> ProfileInstalled:
+    return ProfileInstalled(
+        profile_id=profile_id, evse_id=evse_id, purpose=profile.charging_profile_purpose,
+        stack_level=profile.stack_level, profile=msgspec.to_builtins(profile),
+    )  # fmt: skip

@@ -10,11 +10,14 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from time import monotonic
 from typing import Any
 
 import msgspec
 import structlog
 
+from csms.blocks.asking import changes, may_ask, missing_id, provoked, with_id
+from csms.blocks.device_model import masked
 from csms.blocks.ports import Line
 from csms.domain.commands import Command
 from csms.domain.ports import StorageUnavailable
@@ -29,6 +32,8 @@ _object = msgspec.json.Decoder(dict[str, Any]).decode
 
 Build = Callable[[Version], msgspec.Struct]
 
+BOOT_GRACE = 5.0  # s that a station which has just come is given to boot, before it is asked something all the same.
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -41,6 +46,19 @@ class Target:
     version: Version
 
 
+@dataclass(slots=True)
+class _Order:
+    """A command under way: what is to be sent, and how long it is waited for."""
+
+    target: Target
+    version: Version
+    action: str
+    payload: bytes
+    timeout: float  # s for the station's answer, once sent
+    queue: float  # s for a station that is not there
+    recorded: asyncio.Future[Command]
+
+
 class Desk:
     """Where operators' commands are taken."""
 
@@ -51,59 +69,141 @@ class Desk:
         next_id: Callable[[], int],
         clock: Callable[[], datetime],
         timeout: float = 30.0,
+        boot_grace: float = BOOT_GRACE,
     ):
         self._line_of = line_of
         self._records = records
         self._next_id = next_id
         self._clock = clock
         self._timeout = timeout
+        self._boot_grace = boot_grace
         self._tasks: set[asyncio.Task] = set()
+        self._awaited: dict[int, list[asyncio.Future[None]]] = {}  # Stations that somebody waits for.
+        self._closing = False
 
-    async def ask(self, target: Target, build: Build, *, timeout: float | None = None) -> Command:
-        """Ask the station something typed: `build` makes the request for the version it speaks."""
+    async def ask(self, target: Target, build: Build, *, wait: float | None = None, queue: float = 0.0) -> Command:
+        """Ask the station something typed: `build` makes the request for the version it speaks.
+
+        `wait`: s after which the command is given back as it is then, pending; it is carried through all the same.
+        `queue`: s to wait for a station that is not connected.
+        """
         line = self._line_of(target.id)
-        request = build(line.version if line is not None else target.version)
+        version = line.version if line is not None else target.version
+        request = build(version)
         name = action_of(type(request)).name
-        return await self._take(target, line, name, msgspec.json.encode(request), timeout)
+        return await self._take(target, version, name, msgspec.json.encode(request), wait, queue)
 
     async def ask_raw(
-        self, target: Target, action: str, payload: dict[str, Any], *, timeout: float | None = None
+        self, target: Target, action: str, payload: bytes, *, wait: float | None = None, queue: float = 0.0
     ) -> Command:
-        """Send a payload as given, keys in the given order; the caller has judged it."""
-        return await self._take(target, self._line_of(target.id), action, msgspec.json.encode(payload), timeout)
+        """Send a payload as given, but for an id of ours that it lacks; the caller has judged it."""
+        line = self._line_of(target.id)
+        return await self._take(target, line.version if line else target.version, action, payload, wait, queue)
+
+    def version_of(self, target: Target) -> Version:
+        """The version that the station speaks now, or spoke last."""
+        line = self._line_of(target.id)
+        return line.version if line is not None else target.version
+
+    def station_ready(self, station_id: int) -> None:
+        """The station has come, or was told whether it may work here: who waits for it looks again."""
+        for news in self._awaited.pop(station_id, ()):
+            if not news.done():
+                news.set_result(None)
 
     async def close(self) -> None:
         """Wait until every command under way has its final state on record (their links are closed by now)."""
+        self._closing = True
+        for station in list(self._awaited):
+            self.station_ready(station)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=10)
 
     async def _take(
-        self, target: Target, line: Line | None, action: str, payload: bytes, timeout: float | None
+        self, target: Target, version: Version, action: str, payload: bytes, wait: float | None, queue: float
     ) -> Command:
         # Whoever asked may go away; the command is carried through all the same.
-        work = self._carry_out(target, line, action, payload, timeout or self._timeout)
-        task = asyncio.create_task(work, name=f"command-{action}")
+        recorded: asyncio.Future[Command] = asyncio.get_running_loop().create_future()
+        order = _Order(target, version, action, payload, max(self._timeout, wait or 0.0), queue, recorded)
+        task = asyncio.create_task(self._carry_out(order), name=f"command-{action}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        if wait is not None:
+            await asyncio.wait({task}, timeout=wait)
+            if not task.done():
+                await asyncio.wait({task, recorded}, return_when=asyncio.FIRST_COMPLETED)
+                if not task.done():
+                    return recorded.result()
         return await asyncio.shield(task)
 
-    async def _carry_out(
-        self, target: Target, line: Line | None, action: str, payload: bytes, timeout: float
-    ) -> Command:
-        command = Command(
-            id=self._next_id(), operator=target.operator, station=target.identity, action=action,
-            request=msgspec.json.decode(payload), created_at=self._clock(),
-        )  # fmt: skip
-        await self._records.opened(command, target.operator_id, target.id)
-        # Meanwhile the station may have gone (nobody would answer on that line) or have come back on another.
-        current = self._line_of(target.id)
-        if line is None or current is None or current.version is not line.version:
-            return await self._settle(command, target, "offline")
-        line = current
-        outcome = await self._call(line, command, payload, timeout)
-        return await self._settle(command, target, *_told(outcome, line.version, action), sent=_was_sent(outcome))
+    async def _carry_out(self, order: _Order) -> Command:
+        command = await self._record(order)
+        line = await self._reachable(order)
+        if line is None:
+            return await self._settle(command, order, "offline", error=self._why_not(order))
+        if order.version is not Version.V16 and line.registration != "accepted":
+            line.allow(provoked(order.action, command.request))
+        outcome = await self._call(line, command, order)
+        return await self._settle(
+            command, order, *_told(outcome, line.version, order.action), sent=_was_sent(outcome), outcome=outcome
+        )
 
-    async def _call(self, line: Line, command: Command, payload: bytes, timeout: float) -> Outcome:
+    async def _record(self, order: _Order) -> Command:
+        target, request = order.target, msgspec.json.decode(order.payload)
+        lacking = missing_id(order.version, order.action, request)
+        command = Command(
+            id=self._next_id(), operator=target.operator, station=target.identity, action=order.action,
+            request=masked(order.action, request), created_at=self._clock(),
+        )  # fmt: skip
+        number = await self._records.opened(command, target.operator_id, target.id, lacking)
+        if lacking is not None and number is not None:
+            order.payload = msgspec.json.encode(with_id(request, lacking, number))
+            command = msgspec.structs.replace(command, request=with_id(command.request, lacking, number))
+        if not order.recorded.done():
+            order.recorded.set_result(command)
+        return command
+
+    async def _reachable(self, order: _Order) -> Line | None:
+        """The line to the station, once it is there and may be asked this; None when that does not come in time."""
+        station, came = order.target.id, monotonic()
+        request = msgspec.json.decode(order.payload)
+        while True:
+            line = self._line_of(station)
+            patience = order.queue
+            if line is not None:
+                if line.version is not order.version:
+                    return None
+                if may_ask(order.action, request, line.registration):
+                    return line
+                if line.registration is None:
+                    patience = max(order.queue, self._boot_grace)
+            left = came + patience - monotonic()
+            if left <= 0 or self._closing:
+                # A station that talks without ever booting is spoken to all the same.
+                return line if line is not None and line.registration is None else None
+            await self._news_of(station, left)
+
+    async def _news_of(self, station: int, within: float) -> None:
+        news: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiting = self._awaited.setdefault(station, [])
+        waiting.append(news)
+        await asyncio.wait({news}, timeout=within)
+        if news in waiting:
+            waiting.remove(news)
+        if not waiting:
+            self._awaited.pop(station, None)
+
+    def _why_not(self, order: _Order) -> dict[str, Any] | None:
+        line = self._line_of(order.target.id)
+        if line is None:
+            return None
+        if line.version is not order.version:
+            told = f"The station came back with OCPP {line.version}; the command is one of OCPP {order.version}."
+        else:
+            told = f"The station's boot was answered {line.registration}: it may not be asked this before acceptance."
+        return {"code": "NotSent", "description": told, "details": {}}
+
+    async def _call(self, line: Line, command: Command, order: _Order) -> Outcome:
         settled: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         message_id = str(command.id)
 
@@ -112,16 +212,16 @@ class Desk:
                 settled.set_result(outcome)
 
         try:
-            line.call(Pending(message_id, command.action, payload, timeout, on_settled))
+            line.call(Pending(message_id, command.action, order.payload, order.timeout, on_settled))
         except QueueFull:
             return Dropped(message_id, sent=False)
         return await settled
 
     async def _settle(
-        self, command: Command, target: Target, status: str, response: Any = None, error: Any = None,
-        sent: bool = False,
+        self, command: Command, order: _Order, status: str, response: Any = None, error: Any = None,
+        sent: bool = False, outcome: Outcome | None = None,
     ) -> Command:  # fmt: skip
-        now = self._clock()
+        now, target = self._clock(), order.target
         command = msgspec.structs.replace(
             command, status=status, response=response, error=error, settled_at=now,
             sent_at=command.created_at if sent else None,
@@ -130,8 +230,10 @@ class Desk:
             "command.settled", operator=target.operator, station=target.identity, command=command.id,
             action=command.action, status=status,
         )  # fmt: skip
+        answer = outcome.payload if isinstance(outcome, Answered) and status == "answered" else None
+        changed = changes(order.version, order.action, order.payload, answer) if sent and status != "error" else []
         try:
-            await self._records.settled(command)
+            await self._records.settled(command, target.id, changed)
         except StorageUnavailable as error:
             # The station may have acted: who asked learns it; on record it becomes «unknown» at the next start.
             log.error("command.not_recorded", command=command.id, status=status, error=str(error))

@@ -19,7 +19,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     operator: str
     station: str
     action: str
-    request: dict[str, Any]
+    request: Any  # Passwords are masked.
     status: CommandStatus = "pending"
     response: dict[str, Any] | None = None
     error: dict[str, Any] | None = None  # code, description, details

@@ -66,7 +66,7 @@ class Station:
 
     __slots__ = (
         "admission", "busy", "common_name", "connectors", "id", "identity", "link", "newest_start", "next_transaction",
-        "operator", "operator_id", "quirk", "registration", "sessions", "strict",
+        "operator", "operator_id", "provoked", "quirk", "registration", "sessions", "strict",
     )  # fmt: skip
 
     def __init__(self, id: int, operator_id: int, operator: str, identity: str):
@@ -83,6 +83,7 @@ class Station:
         self.sessions: dict[int, Session] | None = None  # The open ones, by our id.
         self.newest_start: datetime | None = None  # Of any session since it connected: a later start is a new one.
         self.common_name: str | None = None  # Of the certificate it showed (security profile 3).
+        self.provoked: frozenset[str] | None = None  # What we asked for before its boot was accepted.
         self.link: object | None = None
         self.busy = False  # One unit of work of a station at a time.
 

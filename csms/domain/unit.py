@@ -47,6 +47,17 @@ class Reported:
         self.data = data
 
 
+class ReservationMoved:
+    """A reservation is over: cancelled, used by a session, expired or removed."""
+
+    __slots__ = ("reservation_id", "session_id", "status")
+
+    def __init__(self, reservation_id: int, status: str, session_id: int | None = None):
+        self.reservation_id = reservation_id
+        self.status = status
+        self.session_id = session_id
+
+
 class Noted:
     """An entry of a station's log, kept for good. `severity` as in OCPP 2.x: 0 danger … 9 debug."""
 
@@ -66,7 +77,7 @@ class Unit:
 
     __slots__ = (
         "at", "booted", "changed", "connection", "connectors", "events", "metered", "next_transaction", "noted",
-        "opened", "quirk", "registration", "reported", "station", "unmatched",
+        "opened", "quirk", "registration", "reported", "reservations", "station", "unmatched",
     )  # fmt: skip
 
     def __init__(self, station: Station, at: datetime):
@@ -80,6 +91,7 @@ class Unit:
         self.unmatched: list[Unmatched] = []
         self.reported: list[Reported] = []
         self.noted: list[Noted] = []
+        self.reservations: list[ReservationMoved] = []
         self.booted: Boot | None = None
         self.quirk: Quirk | None = None  # Of the model that booted.
         self.registration: Registration | None = None
@@ -90,7 +102,7 @@ class Unit:
     def empty(self) -> bool:
         return not (
             self.events or self.connectors or self.opened or self.changed or self.metered or self.unmatched
-            or self.reported or self.noted or self.booted or self.registration or self.connection
+            or self.reported or self.noted or self.reservations or self.booted or self.registration or self.connection
         )  # fmt: skip
 
     def session(self, transaction_id: str) -> Session | None:
@@ -105,6 +117,7 @@ class Unit:
         station = self.station
         if self.registration is not None:
             station.registration = self.registration
+            station.provoked = None
         if self.booted is not None:
             station.quirk = self.quirk
         if self.next_transaction is not None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from csms.blocks.dispatch import Context
-from csms.domain.stations import Station
+from csms.domain.stations import Registration, Station
 from csms.gateway.tls import Certificate, certificate_of, profile_of
 from csms.gateway.turns import Turn
 from csms.ocpp.catalogue import Version
@@ -136,6 +136,13 @@ class Link(asyncio.Protocol):
     def address(self) -> str | None:
         name = self._transport.get_extra_info("peername")
         return name[0] if name else None
+
+    @property
+    def registration(self) -> Registration | None:
+        return self.station.registration
+
+    def allow(self, messages: frozenset[str]) -> None:
+        self.station.provoked = (self.station.provoked or frozenset()) | messages
 
     @property
     def profile(self) -> int:

@@ -60,6 +60,7 @@ class Gateway:
     register: Callable[[Address], Awaitable[None]] | None = None  # Set: unknown stations are taken in.
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     base: str = "/ocpp"
+    ready: Callable[[int], None] = lambda station_id: None  # A station has come, or its boot was answered.
     stations: dict[int, Station] = field(default_factory=dict)
     handshakes: dict[Link, Origin] = field(default_factory=dict)
     floods: dict[Link, float] = field(default_factory=dict)  # Who sends too fast, and since when.
@@ -292,6 +293,8 @@ class Gateway:
                 station.link.close(1013, "try again later")
             else:
                 self.turn_ended(station)
+                if not gone:
+                    self.ready(station.id)
 
         self.records.commit(unit).add_done_callback(kept)
 

@@ -69,8 +69,11 @@ class Turn:
     def _kept(self, commit: asyncio.Future[None]) -> None:
         error = commit.exception()
         if error is None:
-            self._ctx.work.apply()
+            unit = self._ctx.work
+            unit.apply()
             self._end(self._answer, commit)
+            if unit.registration is not None:
+                self._link.gateway.ready(unit.station.id)
         else:
             self._own_fault(error, commit)
 

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
+from csms.blocks.asking import LIST, with_id
+from csms.domain.asked import Change
 from csms.domain.commands import Command
 from csms.domain.events import CommandSettled
+from csms.storage.changes import keep, next_id, next_list_version
 from csms.storage.database import Database
+from csms.storage.queries import number
 from csms.storage.tables import commands, operators, outbox, stations
 
 _encode = msgspec.json.Encoder().encode
+
+
+_COMMANDS = (
+    sa.select(commands, operators.c.name.label("operator"), stations.c.identity.label("station"))
+    .join_from(commands, stations, commands.c.station_id == stations.c.id)
+    .join(operators, commands.c.operator_id == operators.c.id)
+)
 
 
 class CommandLog:
@@ -22,18 +34,29 @@ class CommandLog:
     def __init__(self, database: Database):
         self._database = database
 
-    async def opened(self, command: Command, operator_id: int, station_id: int) -> None:
-        await self._database.writer.run(
-            lambda connection: connection.execute(
+    async def opened(
+        self, command: Command, operator_id: int, station_id: int, lacking: tuple[str, ...] | None = None
+    ) -> int | None:
+        """Record a command before it is sent. Where its request lacks an id of ours (`lacking`: its place): the id."""
+
+        def job(connection: sa.Connection) -> int | None:
+            request, number = command.request, None
+            if lacking is not None:
+                is_list = command.action == LIST
+                number = next_list_version(connection, station_id) if is_list else next_id(connection)
+                request = with_id(request, lacking, number)
+            connection.execute(
                 sa.insert(commands).values(
                     id=command.id, operator_id=operator_id, station_id=station_id, action=command.action,
-                    request=_text(command.request), status=command.status, created_at=command.created_at,
+                    request=_text(request), status=command.status, created_at=command.created_at,
                 )
-            )
-        )  # fmt: skip
+            )  # fmt: skip
+            return number
 
-    async def settled(self, command: Command) -> None:
-        """Record the final state and its event together; a command that is settled already stays as it is."""
+        return await self._database.writer.run(job)
+
+    async def settled(self, command: Command, station_id: int, changes: Collection[Change] = ()) -> None:
+        """Record the final state, what it changed, and its event together; a settled command stays as it is."""
         event = CommandSettled(at=command.settled_at, command=command.id, action=command.action, status=command.status)
 
         def job(connection: sa.Connection) -> None:
@@ -46,6 +69,7 @@ class CommandLog:
                 )
             )  # fmt: skip
             if done.rowcount:
+                keep(connection, station_id, changes, command.settled_at)
                 connection.execute(
                     sa.insert(outbox).values(
                         at=command.settled_at, operator=command.operator, station=command.station,
@@ -56,15 +80,29 @@ class CommandLog:
         await self._database.writer.run(job)
 
     async def find(self, command_id: int) -> Command | None:
-        query = (
-            sa.select(commands, operators.c.name.label("operator"), stations.c.identity.label("station"))
-            .join_from(commands, stations, commands.c.station_id == stations.c.id)
-            .join(operators, commands.c.operator_id == operators.c.id)
-            .where(commands.c.id == command_id)
-        )
+        query = _COMMANDS.where(commands.c.id == command_id)
         async with self._database.reader.connect() as connection:
             row = (await connection.execute(query)).one_or_none()
         return None if row is None else _command(row)
+
+    async def page(
+        self, *, operator: str | None, station: str | None, action: str | None, status: str | None, limit: int,
+        cursor: str | None,
+    ) -> tuple[list[Command], str | None]:  # fmt: skip
+        """The latest first; the cursor to go on with, None at the end."""
+        given = {
+            operators.c.name: operator,
+            stations.c.identity: station,
+            commands.c.action: action,
+            commands.c.status: status,
+        }
+        query = _COMMANDS.where(*(column == value for column, value in given.items() if value is not None))
+        if cursor is not None:
+            query = query.where(commands.c.id < number(cursor))
+        async with self._database.reader.connect() as connection:
+            rows = (await connection.execute(query.order_by(commands.c.id.desc()).limit(limit + 1))).all()
+        found = [_command(row) for row in rows[:limit]]
+        return found, str(found[-1].id) if len(rows) > limit else None
 
 
 def end_forgotten(connection: sa.Connection, now: datetime) -> None:

@@ -47,6 +47,7 @@ class MemoryRecords:
         self.samples: list[tuple[int, int | None, Reading]] = []  # (station, session, reading)
         self.unmatched: list[Unmatched] = []
         self.latest: dict[tuple[int, str, str], bytes] = {}  # (station, kind, key) → what it last said.
+        self.reservations: dict[tuple[int, int], tuple[str, int | None]] = {}  # (station, number) → what became of it.
         self.log: list[tuple[int, Noted]] = []
         self.claims: dict[tuple[int, str], tuple[Use, datetime]] = {}
         self.events: list[AnyEvent] = []
@@ -188,6 +189,8 @@ class MemoryRecords:
             self.samples.extend((station.id, metered.session_id, reading) for reading in metered.readings)
         self.unmatched.extend(unit.unmatched)
         self.latest.update({(station.id, report.kind, report.key): report.data for report in unit.reported})
+        for moved in unit.reservations:
+            self.reservations[station.id, moved.reservation_id] = moved.status, moved.session_id
         self.log.extend((station.id, note) for note in unit.noted)
         self.events.extend(unit.events)
         if unit.connection is not None:

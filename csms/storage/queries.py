@@ -54,7 +54,7 @@ class Queries:
         if online is not None:
             query = query.where(stations.c.connected_at.is_not(None) if online else stations.c.connected_at.is_(None))
         if cursor is not None:
-            query = query.where(stations.c.id > _number(cursor))
+            query = query.where(stations.c.id > number(cursor))
         rows = await self._all(query)
         return rows[:limit], str(rows[limit - 1]["number"]) if len(rows) > limit else None
 
@@ -105,7 +105,7 @@ class Queries:
         if cursor is not None:
             started_at, _, last = cursor.rpartition("-")
             before = sa.tuple_(sa.type_coerce(sessions.c.started_at, sa.BigInteger), sessions.c.id) < sa.tuple_(
-                sa.literal(_number(started_at)), sa.literal(_number(last))
+                sa.literal(number(started_at)), sa.literal(number(last))
             )
             query = query.where(before)
         rows = [_session(row) for row in await self._all(query)]
@@ -197,14 +197,15 @@ class BadCursor(ValueError):
     """The cursor was not made by this API: start again without one."""
 
 
-def _number(text: str) -> int:
+def number(text: str) -> int:
+    """A cursor that is a number; BadCursor else."""
     try:
-        number = int(text)
+        value = int(text)
     except ValueError:
-        number = None
-    if number is None or abs(number) > _MOST:
+        value = None
+    if value is None or abs(value) > _MOST:
         raise BadCursor("The cursor is not one that this API gave out; leave it away to start at the beginning.")
-    return number
+    return value
 
 
 def _session(row: Row) -> Row:

@@ -58,6 +58,9 @@ INSERT_SAMPLE = Statement(tables.samples, _SAMPLE)
 UPSERT_CONNECTOR = Statement(tables.connectors, _CONNECTOR, upsert=True, keys=3)
 INSERT_UNMATCHED = Statement(tables.unmatched, ("station_id", "received_at", "action", "reason", "payload"))
 UPSERT_REPORTED = Statement(tables.reported, ("station_id", "kind", "key", "data", "reported_at"), upsert=True, keys=3)
+UPDATE_RESERVATION = Statement(
+    tables.reservations, ("station_id", "reservation_id", "status", "session_id", "changed_at"), update=True, keys=2
+)
 INSERT_NOTED = Statement(
     tables.station_log, ("station_id", "at", "received_at", "kind", "severity", "code", "text", "data")
 )
@@ -74,7 +77,7 @@ UPDATE_GONE = Statement(tables.stations, ("id", "connected_at", "last_seen_at"),
 # Rows that others refer to come first.
 ORDER = (
     UPDATE_CONNECTED, UPDATE_GONE, UPDATE_BOOT, UPDATE_COUNTER, UPSERT_CONNECTOR, INSERT_SESSION, METER_SESSION,
-    UPDATE_SESSION, INSERT_SAMPLE, INSERT_UNMATCHED, UPSERT_REPORTED, INSERT_NOTED, INSERT_EVENTS,
+    UPDATE_SESSION, INSERT_SAMPLE, INSERT_UNMATCHED, UPSERT_REPORTED, UPDATE_RESERVATION, INSERT_NOTED, INSERT_EVENTS,
 )  # fmt: skip
 
 Rows = dict[Statement, list[tuple]]
@@ -106,7 +109,7 @@ def _add(unit: Unit, rows: Rows) -> None:
     for message in unit.unmatched:
         payload = message.payload.decode("utf-8", "replace")
         rows[INSERT_UNMATCHED].append((station.id, at, message.action, message.reason, payload))
-    if unit.reported or unit.noted:
+    if unit.reported or unit.noted or unit.reservations:
         _add_reported(unit, at, rows)
     if unit.events:
         rows[INSERT_EVENTS].append((at, station.operator, station.identity, _json(unit.events).decode()))
@@ -118,6 +121,8 @@ def _add_reported(unit: Unit, at: int, rows: Rows) -> None:
     station_id = unit.station.id
     for report in unit.reported:
         rows[UPSERT_REPORTED].append((station_id, report.kind, report.key, report.data.decode(), at))
+    for moved in unit.reservations:
+        rows[UPDATE_RESERVATION].append((station_id, moved.reservation_id, moved.status, moved.session_id, at))
     for note in unit.noted:
         rows[INSERT_NOTED].append((
             station_id, to_us(note.at), at, note.kind, note.severity, note.code, note.text, note.data.decode(),

@@ -195,6 +195,39 @@ tokens = Table(
     Column("created_at", Instant, nullable=False),
 )  # fmt: skip
 
+reservations = Table(
+    "reservations", metadata,
+    Column("id", Id, primary_key=True),
+    Column("station_id", ForeignKey("stations.id", ondelete="CASCADE"), nullable=False),
+    Column("reservation_id", BigInteger, nullable=False),  # The number that the station knows.
+    Column("status", String(16), nullable=False),
+    Column("token", Text, nullable=False), Column("group", Text),
+    Column("evse_id", BigInteger), Column("connector_id", BigInteger), Column("connector_type", Text),
+    Column("expires_at", Instant, nullable=False),
+    Column("session_id", BigInteger),  # That it was used by.
+    Column("created_at", Instant, nullable=False), Column("changed_at", Instant, nullable=False),
+    UniqueConstraint("station_id", "reservation_id"),
+)  # fmt: skip
+
+charging_profiles = Table(  # What was installed by us and accepted.
+    "charging_profiles", metadata,
+    Column("station_id", ForeignKey("stations.id", ondelete="CASCADE"), primary_key=True),
+    Column("profile_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("evse_id", BigInteger, nullable=False),
+    Column("purpose", Text, nullable=False),
+    Column("stack_level", BigInteger, nullable=False),
+    Column("profile", Text, nullable=False),  # JSON, as sent.
+    Column("installed_at", Instant, nullable=False),
+)  # fmt: skip
+
+local_lists = Table(  # The list that a station has, as far as it accepted what was sent.
+    "local_lists", metadata,
+    Column("station_id", ForeignKey("stations.id", ondelete="CASCADE"), primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("entries", Text, nullable=False),  # JSON: by token.
+    Column("sent_at", Instant, nullable=False),
+)  # fmt: skip
+
 tariffs = Table(  # Only ever appended to: what a session costs is settled when it begins.
     "tariffs", metadata,
     Column("id", Id, primary_key=True),

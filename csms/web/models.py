@@ -166,7 +166,7 @@ class CommandView(Shape):
     action: str
     status: str
     accepted: bool | None = Field(None, description="Whether the station agreed; null while it has not answered.")
-    request: dict[str, Any]
+    request: Any = Field(description="As sent, in the specification's spelling; passwords are masked.")
     response: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
     created_at: datetime

@@ -16,7 +16,7 @@ from csms.ocpp import schemas
 from csms.ocpp.catalogue import Version, action_of
 from csms.storage.queries import Row
 from csms.web.access import Caller, Reader, Steerer
-from csms.web.models import MAX_INT31, CommandView, Name, Page, ReadingView, SessionStart, SessionView
+from csms.web.models import CommandView, Name, Page, ReadingView, SessionStart, SessionView
 from csms.web.problems import Problem
 from csms.web.services import Services, services_of
 from csms.web.stations import find_station
@@ -69,15 +69,14 @@ async def start_session(start: SessionStart, services: ServicesOf, caller: Steer
     token = await _usable_token(services, station["operator"], start.token)
     _check_registration(station)
 
-    def build(version: Version) -> msgspec.Struct:
-        request = remote_control.start_request(
-            version, token=token.value, token_type=token.type, evse_id=start.evse_id,
-            remote_start_id=services.next_id() & MAX_INT31,
-        )  # fmt: skip
-        _check_sayable(request, version)
-        return request
-
-    return _answer(await services.desk.ask(target_of(station), build, timeout=wait))
+    target = target_of(station)
+    version = services.desk.version_of(target)
+    request = remote_control.start_request(version, token=token.value, token_type=token.type, evse_id=start.evse_id)
+    _check_sayable(request, version)
+    payload = msgspec.to_builtins(request)
+    payload.pop("remoteStartId", None)
+    action = action_of(type(request)).name
+    return answer(await services.desk.ask_raw(target, action, msgspec.json.encode(payload), wait=wait))
 
 
 @router.post("/sessions/{id}/stop", response_model=CommandView, responses=_OFFLINE)
@@ -94,16 +93,7 @@ async def stop_session(id: int, services: ServicesOf, caller: Steerer, wait: Wai
             raise Problem(409, "The session was begun in another OCPP version than the station speaks now.")
         return remote_control.stop_request(version, transaction)
 
-    return _answer(await services.desk.ask(target_of(station), build, timeout=wait))
-
-
-@router.get("/commands/{id}", tags=["commands"])
-async def show_command(id: int, services: ServicesOf, caller: Reader) -> CommandView:
-    """What was asked of a station, and how that ended."""
-    command = await services.commands.find(id) if abs(id) < 1 << 63 else None
-    if command is None or caller.operator not in (None, command.operator):
-        raise Problem(404, f"There is no command {id}.")
-    return command_view(command)
+    return answer(await services.desk.ask(target_of(station), build, wait=wait))
 
 
 def target_of(station: Row) -> Target:
@@ -118,9 +108,11 @@ def command_view(command: Command) -> CommandView:
     return CommandView(**msgspec.structs.asdict(command), accepted=accepted)
 
 
-def _answer(command: Command) -> JSONResponse:
+def answer(command: Command) -> JSONResponse:
     view = command_view(command)
-    return JSONResponse(view.model_dump(mode="json"), 409 if command.status == "offline" else 200)
+    status = {"offline": 409, "pending": 202}.get(command.status, 200)
+    headers = {"Location": f"/api/v1/commands/{command.id}"} if status == 202 else None
+    return JSONResponse(view.model_dump(mode="json"), status, headers)
 
 
 async def _usable_token(services: Services, operator: str, value: str) -> Token:

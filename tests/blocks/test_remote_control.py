@@ -22,16 +22,16 @@ def payload(request: msgspec.Struct) -> dict:
     [
         (Version.V16, 2, {"idTag": "TAG", "connectorId": 2}),
         (Version.V16, None, {"idTag": "TAG"}),
-        (Version.V201, 2, {"idToken": {"idToken": "TAG", "type": "ISO14443"}, "remoteStartId": 7, "evseId": 2}),
-        (Version.V201, None, {"idToken": {"idToken": "TAG", "type": "ISO14443"}, "remoteStartId": 7}),
+        (Version.V201, 2, {"idToken": {"idToken": "TAG", "type": "ISO14443"}, "remoteStartId": 0, "evseId": 2}),
+        (Version.V201, None, {"idToken": {"idToken": "TAG", "type": "ISO14443"}, "remoteStartId": 0}),
     ],
 )
 def test_start_is_asked_in_the_words_of_the_version(version, evse, sent):
-    assert payload(start_request(version, token="TAG", token_type=None, evse_id=evse, remote_start_id=7)) == sent
+    assert payload(start_request(version, token="TAG", token_type=None, evse_id=evse)) == sent
 
 
 def test_type_of_the_token_is_told_where_it_is_known():
-    request = start_request(Version.V201, token="T", token_type="Central", evse_id=None, remote_start_id=1)
+    request = start_request(Version.V201, token="T", token_type="Central", evse_id=None)
     assert payload(request)["idToken"]["type"] == "Central"
 
 

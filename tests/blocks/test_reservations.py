@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from csms.domain.events import ReservationEnded
-from tests.blocks.test_device_model import kept
 from tests.blocks.test_transactions import event, start
 
 
@@ -13,7 +12,7 @@ from tests.blocks.test_transactions import event, start
 async def test_station_says_that_a_reservation_ended(v201, word, outcome):
     update = {"reservationId": 4, "reservationUpdateStatus": word}
     assert await v201.say("ReservationStatusUpdate", update) == {}
-    assert kept(v201, "reservation") == {"4": {"outcome": outcome}}
+    assert v201.records.reservations == {(v201.station.id, 4): (outcome, None)}
     assert [told.outcome for told in v201.events(ReservationEnded)] == [outcome]
 
 
@@ -22,11 +21,11 @@ async def test_session_uses_its_reservation_once(v16, v201):
         await v16.say("StartTransaction", start(reservationId=4))
         await v201.say("TransactionEvent", event("Started", 0, reservationId=4))
     for station in (v16, v201):
-        assert kept(station, "reservation") == {"4": {"outcome": "used", "session": station.session.id}}
+        assert station.records.reservations == {(station.station.id, 4): ("used", station.session.id)}
         assert [told.session for told in station.events(ReservationEnded)] == [station.session.id]
 
 
 async def test_session_without_a_reservation_ends_none(v16, v201):
     await v16.say("StartTransaction", start())
     await v201.say("TransactionEvent", event("Started", 0))
-    assert kept(v16, "reservation") == kept(v201, "reservation") == {}
+    assert v16.records.reservations == v201.records.reservations == {}

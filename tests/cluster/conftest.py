@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 
 from csms.cluster.desk import Desk, Target
+from csms.domain.asked import Change
 from csms.domain.commands import Command
 from csms.domain.ports import StorageUnavailable
 from csms.ocpp.catalogue import Version
@@ -40,16 +41,17 @@ class Log(CommandLog):
         self.failing: str | None = None
         self.after_opening: Callable[[], Any] = lambda: None
 
-    async def opened(self, command: Command, operator_id: int, station_id: int) -> None:
+    async def opened(self, command: Command, operator_id: int, station_id: int, lacking: Any = None) -> int | None:
         if self.failing == "opened":
             raise StorageUnavailable("disk full")
-        await super().opened(command, operator_id, station_id)
+        number = await super().opened(command, operator_id, station_id, lacking)
         self.after_opening()
+        return number
 
-    async def settled(self, command: Command) -> None:
+    async def settled(self, command: Command, station_id: int, changes: Collection[Change] = ()) -> None:
         if self.failing == "settled":
             raise StorageUnavailable("disk full")
-        await super().settled(command)
+        await super().settled(command, station_id, changes)
 
 
 class Office:
@@ -60,7 +62,7 @@ class Office:
         self.target = target
         self.log = Log(database)
         self.lines: dict[int, JoinedLine] = {}
-        self.desk = Desk(self.lines.get, self.log, lambda: next(_numbers), lambda: NOW)
+        self.desk = Desk(self.lines.get, self.log, lambda: next(_numbers), lambda: NOW, boot_grace=0.2)
 
     def connect(self, line: JoinedLine) -> JoinedLine:
         self.lines[self.target.id] = line

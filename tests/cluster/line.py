@@ -22,6 +22,8 @@ class JoinedLine:
     def __init__(self, version: Version = Version.V201, reply: Reply | None = None):
         self.asked: list[Call] = []
         self.now = 0.0
+        self.registration: str | None = "accepted"
+        self.allowed: frozenset[str] = frozenset()
         self._ours = Peer(version)
         self._station = Peer(version)
         self._reply = reply
@@ -30,6 +32,9 @@ class JoinedLine:
     @property
     def version(self) -> Version:
         return self._ours.version
+
+    def allow(self, messages: frozenset[str]) -> None:
+        self.allowed |= messages
 
     def call(self, pending: Pending) -> None:
         self._carry(self._ours.call(pending, self.now))

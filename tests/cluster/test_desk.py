@@ -81,12 +81,12 @@ async def test_answer_may_hold_numbers_of_any_size(office: Office) -> None:
 
 async def test_silence_ends_as_timeout_and_a_late_answer_changes_nothing(office: Office) -> None:
     line = office.connect(JoinedLine())
-    asking = asyncio.ensure_future(office.desk.ask(office.target, clear, timeout=10))
+    asking = asyncio.ensure_future(office.desk.ask(office.target, clear))
     call = await line.next_call()
-    line.until(9.9)
+    line.until(29.9)
     await asyncio.sleep(0)
     assert not asking.done()
-    line.until(10.0)
+    line.until(30.0)
     command = await asking
     assert (command.status, command.sent_at) == ("timeout", NOW)
     assert isinstance(line.hear(frames.call_result(call.id, b'{"status":"Accepted"}')), Ignored)
@@ -94,14 +94,116 @@ async def test_silence_ends_as_timeout_and_a_late_answer_changes_nothing(office:
     assert len(await office.outbox()) == 1
 
 
-async def test_desk_has_a_timeout_of_its_own(office: Office) -> None:
+async def test_who_waits_longer_gives_the_station_longer(office: Office) -> None:
     line = office.connect(JoinedLine())
-    asking = asyncio.ensure_future(office.desk.ask(office.target, clear))
+    asking = asyncio.ensure_future(office.desk.ask(office.target, clear, wait=60))
     await line.next_call()
-    line.until(29.9)
+    line.until(59.9)
     assert not asking.done()
-    line.until(30.0)
+    line.until(60.0)
     assert (await asking).status == "timeout"
+
+
+async def test_who_waits_no_longer_is_told_that_it_is_pending_and_it_goes_on(office: Office) -> None:
+    line = office.connect(JoinedLine())
+    command = await office.desk.ask(office.target, clear, wait=0)
+    assert (command.status, command.settled_at) == ("pending", None)
+    line.answer(await line.next_call(), ACCEPTED)
+    await office.desk.close()
+    assert (await office.log.find(command.id)).status == "answered"
+
+
+async def test_command_waits_for_a_station_that_is_to_come(office: Office) -> None:
+    asking = asyncio.ensure_future(office.desk.ask(office.target, clear, queue=30))
+    while not office.desk._awaited:
+        await asyncio.sleep(0)
+    office.connect(JoinedLine(reply=lambda call: ACCEPTED))
+    office.desk.station_ready(office.target.id)
+    assert (await asking).status == "answered"
+
+
+async def test_waiting_for_a_station_ends(office: Office) -> None:
+    assert (await office.desk.ask(office.target, clear, queue=0.05)).status == "offline"
+    assert office.desk._awaited == {}
+
+
+async def test_T42_command_waits_until_the_boot_is_accepted(office: Office) -> None:
+    line = office.connect(JoinedLine(reply=lambda call: ACCEPTED))
+    line.registration = None
+    asking = asyncio.ensure_future(office.desk.ask(office.target, clear))
+    while not office.desk._awaited:
+        await asyncio.sleep(0)
+    assert line.asked == []
+    line.registration = "accepted"
+    office.desk.station_ready(office.target.id)
+    assert (await asking).status == "answered"
+
+
+async def test_T42_station_that_never_boots_is_asked_after_a_moment(office: Office) -> None:
+    office.connect(JoinedLine(reply=lambda call: ACCEPTED)).registration = None
+    assert (await office.desk.ask(office.target, clear)).status == "answered"
+
+
+@pytest.mark.parametrize(
+    ("registration", "action", "payload", "status"),
+    [
+        ("pending", "GetBaseReport", b'{"requestId":1,"reportBase":"FullInventory"}', "answered"),
+        ("pending", "RequestStartTransaction", b'{"remoteStartId":1,"idToken":{"idToken":"T","type":"Local"}}', "offline"),
+        ("pending", "RequestStopTransaction", b'{"transactionId":"T"}', "offline"),
+        ("rejected", "GetBaseReport", b'{"requestId":1,"reportBase":"FullInventory"}', "offline"),
+        ("rejected", "TriggerMessage", b'{"requestedMessage":"Heartbeat"}', "offline"),
+        ("rejected", "TriggerMessage", b'{"requestedMessage":"BootNotification"}', "answered"),
+    ],
+)  # fmt: skip
+async def test_T42_what_a_station_may_be_asked_depends_on_its_boot(office, registration, action, payload, status):
+    line = office.connect(JoinedLine(reply=lambda call: ACCEPTED))
+    line.registration = registration
+    command = await office.desk.ask_raw(office.target, action, payload)
+    assert command.status == status
+    assert command.error is None or registration in command.error["description"]
+
+
+@pytest.mark.parametrize(
+    ("action", "payload", "allowed"),
+    [
+        ("GetBaseReport", b'{"requestId":1,"reportBase":"FullInventory"}', {"NotifyReport"}),
+        ("TriggerMessage", b'{"requestedMessage":"StatusNotification"}', {"StatusNotification"}),
+        ("TriggerMessage", b'{"requestedMessage":"SignChargingStationCertificate"}', {"SignCertificate"}),
+        ("ClearCache", b"{}", set()),
+    ],
+)
+async def test_T43_what_was_asked_for_before_acceptance_is_let_in(office, action, payload, allowed):
+    line = office.connect(JoinedLine(reply=lambda call: ACCEPTED))
+    line.registration = "pending"
+    await office.desk.ask_raw(office.target, action, payload)
+    assert line.allowed == allowed
+
+
+async def test_id_that_is_left_out_is_given_and_never_twice(office: Office) -> None:
+    line = office.connect(JoinedLine(reply=lambda call: ACCEPTED))
+    for _ in range(2):
+        await office.desk.ask_raw(office.target, "GetBaseReport", b'{"reportBase":"FullInventory"}')
+    asked = [json.loads(bytes(call.payload)) for call in line.asked]
+    assert [list(each) for each in asked] == [["reportBase", "requestId"]] * 2
+    assert 0 < asked[0]["requestId"] < asked[1]["requestId"]
+    await office.desk.ask_raw(office.target, "GetBaseReport", b'{"requestId":7,"reportBase":"FullInventory"}')
+    assert bytes(line.asked[2].payload) == b'{"requestId":7,"reportBase":"FullInventory"}'
+
+
+async def test_T81_version_of_a_local_list_rises_from_one(office: Office) -> None:
+    line = office.connect(JoinedLine(reply=lambda call: ACCEPTED))
+    for _ in range(2):
+        await office.desk.ask_raw(office.target, "SendLocalList", b'{"updateType":"Full"}')
+    assert [json.loads(bytes(call.payload))["versionNumber"] for call in line.asked] == [1, 2]
+
+
+async def test_password_is_sent_and_not_recorded(office: Office) -> None:
+    line = office.connect(JoinedLine(Version.V16, reply=lambda call: ACCEPTED))
+    payload = b'{"key":"AuthorizationKey","value":"30313233343536373839616263646566"}'
+    command = await office.desk.ask_raw(office.target, "ChangeConfiguration", payload)
+    assert bytes(line.asked[0].payload) == payload
+    assert command.request == {"key": "AuthorizationKey", "value": "********"}
+    assert (await office.log.find(command.id)).request == command.request
 
 
 async def test_unconnected_station_is_offline_and_its_last_version_is_recorded(office: Office) -> None:
@@ -212,22 +314,22 @@ async def test_outcome_and_its_event_are_stored_together(office: Office) -> None
 
 async def test_raw_request_is_sent_as_given(office: Office) -> None:
     line = office.connect(JoinedLine(reply=lambda call: {"anything": [1]}))
-    payload = {"zebra": 1, "apple": {"x": None}}
+    payload = b'{"zebra":1.0, "apple":{"x":null}}'
     command = await office.desk.ask_raw(office.target, "NobodyKnows", payload)
-    assert bytes(line.asked[0].payload) == b'{"zebra":1,"apple":{"x":null}}'
-    assert (command.action, command.request) == ("NobodyKnows", payload)
+    assert bytes(line.asked[0].payload) == payload
+    assert (command.action, command.request) == ("NobodyKnows", {"zebra": 1.0, "apple": {"x": None}})
     assert (command.status, command.response) == ("answered", {"anything": [1]})
 
 
 async def test_known_raw_action_has_its_answer_judged(office: Office) -> None:
     office.connect(JoinedLine(reply=lambda call: {"status": "Perhaps"}))
-    assert (await office.desk.ask_raw(office.target, "ClearCache", {})).status == "error"
+    assert (await office.desk.ask_raw(office.target, "ClearCache", b"{}")).status == "error"
 
 
 @pytest.mark.parametrize("answer", [[1], "text", None], ids=["list", "text", "null"])
 async def test_answer_that_is_no_object_is_an_error_even_to_an_unknown_action(office: Office, answer: Any) -> None:
     office.connect(JoinedLine(reply=lambda call: answer))
-    assert (await office.desk.ask_raw(office.target, "NobodyKnows", {})).status == "error"
+    assert (await office.desk.ask_raw(office.target, "NobodyKnows", b"{}")).status == "error"
 
 
 async def test_error_while_building_reaches_the_caller_and_leaves_no_record(office: Office) -> None:

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from csms.domain.asked import ListInstalled, ReservationMade
 from csms.domain.commands import Command
+from csms.domain.unit import ReservationMoved
 from csms.storage.commands import CommandLog, end_forgotten
 from csms.storage.records import open_records
 from tests.conftest import NOW
@@ -53,13 +55,13 @@ async def test_outcome_is_kept_exactly(log):
     ]
     for outcome in outcomes:
         await log.opened(command(outcome.id), 1, 1)
-        await log.settled(outcome)
+        await log.settled(outcome, 1)
     assert [await log.find(outcome.id) for outcome in outcomes] == outcomes
 
 
 async def test_event_stands_in_the_outbox(log, rows):
     await log.opened(command(), 1, 1)
-    await log.settled(settled())
+    await log.settled(settled(), 1)
     [(operator, station, events)] = await rows("SELECT operator, station, events FROM outbox")
     assert (operator, station) == ("default", "CS-1")
     [event] = json.loads(events)
@@ -68,8 +70,8 @@ async def test_event_stands_in_the_outbox(log, rows):
 
 async def test_first_outcome_stays_and_is_told_once(log, rows):
     await log.opened(command(), 1, 1)
-    await log.settled(settled())
-    await log.settled(settled(status="timeout", response=None))
+    await log.settled(settled(), 1)
+    await log.settled(settled(status="timeout", response=None), 1)
     assert await log.find(7) == settled()
     assert await rows("SELECT count(*) FROM outbox") == [(1,)]
 
@@ -78,14 +80,14 @@ async def test_outcome_is_not_kept_without_its_event(log, database, rows):
     await log.opened(command(), 1, 1)
     await database.writer.run(lambda connection: connection.exec_driver_sql("DROP TABLE outbox") and None)
     with pytest.raises(Exception, match="outbox"):
-        await log.settled(settled())
+        await log.settled(settled(), 1)
     assert await rows("SELECT status FROM commands") == [("pending",)]
 
 
 async def test_commands_of_a_killed_server_are_unknown_to_the_next(log, database):
     await log.opened(command(7), 1, 1)
     await log.opened(command(8), 1, 1)
-    await log.settled(settled(8))
+    await log.settled(settled(8), 1)
     await open_records(database, NOW)
     assert [(await log.find(id)).status for id in (7, 8)] == ["unknown", "answered"]
 
@@ -102,3 +104,36 @@ async def test_what_a_killed_server_left_open_is_unknown_and_told(log, database,
     assert status == "unknown" and settled_at is not None
     ((events,),) = await rows("SELECT events FROM outbox")
     assert '"type":"command.settled"' in events and '"status":"unknown"' in events
+
+
+async def test_answer_and_what_it_changed_are_kept_together(log, rows):
+    made = ReservationMade(reservation_id=3, status="accepted", token="TAG", expires_at=after(60))
+    await log.opened(command(), 1, 1)
+    await log.settled(settled(), 1, [made])
+    await log.settled(settled(), 1, [ReservationMoved(3, "cancelled")])  # Settled already: nothing changes.
+    assert await rows("SELECT reservation_id, status FROM reservations") == [(3, "accepted")]
+
+
+async def test_ids_of_ours_are_counted_for_good_and_lists_by_station(log, database):
+    assert [await log.opened(command(id), 1, 1, ("type",)) for id in (1, 2)] == [1, 2]
+    assert (await log.find(2)).request == {"type": 2}
+    assert await CommandLog(database).opened(command(3), 1, 1, ("x",)) == 3
+    assert await log.opened(command(4, action="SendLocalList"), 1, 1, ("v",)) == 1
+    await log.settled(settled(4), 1, [ListInstalled(version=8, full=True, entries={})])
+    assert await log.opened(command(5, action="SendLocalList"), 1, 1, ("v",)) == 9
+
+
+async def test_page_of_commands_is_the_latest_first(log):
+    for id in (1, 2, 3):
+        await log.opened(command(id, action="Reset" if id < 3 else "ClearCache"), 1, 1)
+    everything = {"operator": None, "station": None, "action": None, "status": None, "cursor": None}
+    page, cursor = await log.page(**everything | {"limit": 2})
+    assert ([each.id for each in page], cursor) == ([3, 2], "2")
+    page, cursor = await log.page(**everything | {"limit": 2, "cursor": cursor})
+    assert ([each.id for each in page], cursor) == ([1], None)
+    for narrowed, ids in (
+        ({"action": "Reset"}, [2, 1]), ({"station": "CS-2"}, []), ({"operator": "default"}, [3, 2, 1]),
+        ({"status": "answered"}, []),
+    ):  # fmt: skip
+        page, _ = await log.page(**everything | {"limit": 9} | narrowed)
+        assert [each.id for each in page] == ids

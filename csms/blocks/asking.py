@@ -1,0 +1,122 @@
+"""What the system asks of stations: the ids it gives, when it may ask, and what an answer changes.
+
+Beside each block stands what the answers to its questions mean: `@settles def reserved(request: v16.ReserveNow, response:
+v16.ReserveNowResponse | None) -> Iterable[Change]`. None: the question went out, and no answer came.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar, get_args, get_type_hints
+
+import msgspec
+
+from csms.domain.asked import Change
+from csms.domain.stations import Registration
+from csms.ocpp.catalogue import Version, actions
+
+Settle = Callable[[Any, Any], Iterable[Change]]
+S = TypeVar("S", bound=Settle)
+
+# Where a question holds an id that the system gives when the operator gave none.
+_ALLOCATED_2X = {
+    "ReserveNow": ("id",),
+    "RequestStartTransaction": ("remoteStartId",),
+    "SetChargingProfile": ("chargingProfile", "id"),
+    "SetDisplayMessage": ("message", "id"),
+    "SendLocalList": ("versionNumber",),
+} | {
+    action: ("requestId",)
+    for action in (
+        "GetBaseReport", "GetReport", "GetMonitoringReport", "GetChargingProfiles", "GetDisplayMessages",
+        "CustomerInformation", "GetLog", "UpdateFirmware", "PublishFirmware",
+    )
+}  # fmt: skip
+ALLOCATED: dict[Version, dict[str, tuple[str, ...]]] = {
+    Version.V16: {
+        "ReserveNow": ("reservationId",),
+        "SetChargingProfile": ("csChargingProfiles", "chargingProfileId"),
+        "SendLocalList": ("listVersion",),
+        "GetLog": ("requestId",),
+        "SignedUpdateFirmware": ("requestId",),
+    },
+    Version.V201: _ALLOCATED_2X,
+    Version.V21: _ALLOCATED_2X,
+}
+LIST = "SendLocalList"  # Its id is the list's next version at that station, not one of the system's.
+
+# 1.6 4.2, 2.x B02.FR.05: not before the boot is accepted.
+_STARTS_AND_STOPS = frozenset({
+    "RemoteStartTransaction", "RemoteStopTransaction", "RequestStartTransaction", "RequestStopTransaction",
+})  # fmt: skip
+# What a trigger lets a station send before its boot is accepted, where it is not called like the trigger.
+_TRIGGERED = {
+    "SignChargePointCertificate": "SignCertificate",
+    "SignChargingStationCertificate": "SignCertificate",
+    "SignV2GCertificate": "SignCertificate",
+    "SignCombinedCertificate": "SignCertificate",
+}
+_REPORTS = {"GetBaseReport": "NotifyReport", "GetReport": "NotifyReport"}
+
+_SETTLES: dict[type, Settle] = {}
+
+
+def settles(function: S) -> S:
+    """Register what the answers to the requests mean that the first parameter names (a union: several versions)."""
+    request = next(iter(inspect.signature(function).parameters))
+    wanted = get_type_hints(function)[request]
+    for message in get_args(wanted) or (wanted,):
+        _SETTLES[message] = function
+    return function
+
+
+def missing_id(version: Version, action: str, payload: Any) -> tuple[str, ...] | None:
+    """Where the payload lacks an id that the system gives; None where it lacks none."""
+    path = ALLOCATED[version].get(action)
+    if path is None:
+        return None
+    for name in path[:-1]:
+        payload = payload.get(name) if isinstance(payload, dict) else None
+    return path if isinstance(payload, dict) and path[-1] not in payload else None
+
+
+def with_id(payload: Any, path: tuple[str, ...], number: int) -> Any:
+    """The payload with the id at its place; what was given keeps its order."""
+    head, *rest = path
+    inner = with_id(payload[head], tuple(rest), number) if rest else number
+    return {**payload, head: inner}
+
+
+def may_ask(action: str, request: Any, registration: Registration | None) -> bool:
+    """Whether a station that was answered this to its boot may be asked this (T42, B02, B03)."""
+    if registration == "accepted" or (action == "TriggerMessage" and _trigger(request) == "BootNotification"):
+        return True
+    return registration == "pending" and action not in _STARTS_AND_STOPS
+
+
+def provoked(action: str, request: Any) -> frozenset[str]:
+    """The messages that a question asks for: a station may send them before its boot is accepted (T43, B01.FR.10)."""
+    if action in _REPORTS:
+        return frozenset({_REPORTS[action]})
+    if action in ("TriggerMessage", "ExtendedTriggerMessage"):
+        wanted = _trigger(request)
+        return frozenset({_TRIGGERED.get(wanted, wanted)} if isinstance(wanted, str) else ())
+    return frozenset()
+
+
+def changes(version: Version, action: str, request: bytes, response: bytes | None) -> list[Change]:
+    """What an answer (None: none came) changes; nothing where request or answer are not understood."""
+    known = actions(version).get(action)
+    function = _SETTLES.get(known.request) if known is not None else None
+    if known is None or function is None:
+        return []
+    try:
+        asked = known.decode_request(request)
+        return list(function(asked, known.decode_response(response) if response is not None else None))
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return []
+
+
+def _trigger(request: Any) -> Any:
+    return request.get("requestedMessage") if isinstance(request, dict) else None

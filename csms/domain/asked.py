@@ -1,0 +1,53 @@
+"""What a station's answer to a question of ours changes: kept in the same commit as the answer itself."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from csms.domain.unit import Reported, ReservationMoved
+
+
+class ReservationMade(msgspec.Struct, frozen=True, kw_only=True):
+    """A reservation was asked for. `status`: accepted, or the word the station refused it with; unknown without answer."""
+
+    reservation_id: int
+    status: str
+    token: str
+    expires_at: datetime
+    evse_id: int | None = None
+    connector_id: int | None = None
+    connector_type: str | None = None
+    group: str | None = None
+
+
+class ProfileInstalled(msgspec.Struct, frozen=True, kw_only=True):
+    """A charging profile holds at the station; one with the same id, or the same purpose, level and EVSE, no longer."""
+
+    profile_id: int
+    evse_id: int
+    purpose: str
+    stack_level: int
+    profile: dict[str, Any]  # As sent.
+
+
+class ProfilesCleared(msgspec.Struct, frozen=True, kw_only=True):
+    """The profiles that match all that is given hold no longer."""
+
+    profile_id: int | None = None
+    evse_id: int | None = None
+    purpose: str | None = None
+    stack_level: int | None = None
+
+
+class ListInstalled(msgspec.Struct, frozen=True, kw_only=True):
+    """The station's local list: replaced, or changed entry by entry (None: the entry goes)."""
+
+    version: int
+    full: bool
+    entries: dict[str, dict[str, Any] | None]
+
+
+Change = ReservationMade | ReservationMoved | ProfileInstalled | ProfilesCleared | ListInstalled | Reported

@@ -1,0 +1,106 @@
+"""REST resource `commands`: anything that may be asked of a station, in the specification's own words."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import JSONResponse
+
+from csms.blocks.asking import missing_id, with_id
+from csms.domain.commands import CommandStatus
+from csms.ocpp import schemas
+from csms.ocpp.catalogue import Version, actions
+from csms.web.access import Reader, Steerer
+from csms.web.models import CommandView, Name, Page
+from csms.web.problems import Problem, described
+from csms.web.services import Services, services_of
+from csms.web.sessions import answer, command_view, target_of
+from csms.web.stations import Operator, find_station
+
+router = APIRouter(tags=["commands"])
+ServicesOf = Annotated[Services, Depends(services_of)]
+Wait = Annotated[
+    float, Query(ge=0, le=300, description="Seconds to wait for the outcome; then the command is told as pending.")
+]
+Queue = Annotated[float, Query(ge=0, le=86_400, description="Seconds to wait for a station that is not connected.")]
+
+_ANY_NUMBER = 1  # Stands for an id of ours while a request is judged that leaves it to us.
+_OUTCOMES: dict[int | str, Any] = {
+    202: {"model": CommandView, "description": "Not settled yet: `Location` is where to look."},
+    409: {"model": CommandView, "description": "Nothing was sent: the station is not connected or not accepted."},
+} | described(404)
+_BODY = {"content": {"application/json": {"schema": {"type": "object"}, "example": {"type": "Soft"}}}}
+
+
+@router.post(
+    "/stations/{id}/commands/{action}", response_model=CommandView, responses=_OUTCOMES,
+    openapi_extra={"requestBody": _BODY},
+)  # fmt: skip
+async def send_command(
+    id: str, action: str, request: Request, services: ServicesOf, caller: Steerer, operator: Operator = None,
+    wait: Wait = 30.0, queue: Queue = 0.0,
+    validate: Annotated[bool, Query(description="false: send whatever is given.")] = True,
+) -> JSONResponse:  # fmt: skip
+    """Ask a station anything: the body is the OCPP payload of `action` in the version that the station speaks.
+
+    It is sent as given. An id that the system owns and that is left out is given by the system. A refusal by the station
+    is an outcome, not an HTTP error.
+    """
+    target = target_of(await find_station(services, caller, operator, id))
+    body = await request.body() or b"{}"
+    payload = _payload(body)
+    if len(action) > 50:
+        raise Problem(422, "The name of an action has at most 50 characters.")
+    if validate:
+        _judge(services.desk.version_of(target), action, payload)
+    return answer(await services.desk.ask_raw(target, action, body.strip(), wait=wait, queue=queue))
+
+
+@router.get("/commands")
+async def list_commands(
+    services: ServicesOf,
+    caller: Reader,
+    operator: Name | None = None,
+    station_id: str | None = None,
+    action: str | None = None,
+    status: CommandStatus | None = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    cursor: str | None = None,
+) -> Page[CommandView]:
+    """What was asked of stations, the latest first."""
+    found, next_cursor = await services.commands.page(
+        operator=caller.within(operator), station=station_id, action=action, status=status, limit=limit, cursor=cursor
+    )
+    return Page(items=[command_view(command) for command in found], next=next_cursor)
+
+
+@router.get("/commands/{id}", responses=described(404))
+async def show_command(id: int, services: ServicesOf, caller: Reader) -> CommandView:
+    """What was asked of a station, and how that ended."""
+    command = await services.commands.find(id) if abs(id) < 1 << 63 else None
+    if command is None or caller.operator not in (None, command.operator):
+        raise Problem(404, f"There is no command {id}.")
+    return command_view(command)
+
+
+def _payload(body: bytes) -> Any:
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise Problem(422, f"The body is no JSON: {error}.", path="payload") from None
+
+
+def _judge(version: Version, action: str, payload: Any) -> None:
+    """Whether the official schema of the station's version lets this be sent; 422 with the place that breaks it."""
+    known = actions(version).get(action)
+    if known is None or not known.from_csms:
+        names = ", ".join(name for name, each in actions(version).items() if each.from_csms)
+        raise Problem(422, f"A central system asks no {action!r} in OCPP {version}. It asks: {names}.", path="action")
+    lacking = missing_id(version, action, payload)
+    judged = payload if lacking is None else with_id(payload, lacking, _ANY_NUMBER)
+    wrong = schemas.violation(known, judged)
+    if wrong is not None:
+        path = wrong.description.partition(":")[0]
+        raise Problem(422, f"OCPP {version} {action}: {wrong.description}", path=path)
