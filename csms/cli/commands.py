@@ -47,7 +47,7 @@ def told(outcome: dict[str, Any]) -> str:
     station, action = outcome["station"], outcome["action"]
     match outcome["status"]:
         case "answered":
-            said = plain(msgspec.json.format(msgspec.json.encode(outcome["response"]), indent=0).decode())
+            said = plain(msgspec.json.encode(outcome["response"]).decode())
             return f"{station} answered {action}: {said}"
         case "pending":
             return f"{station} has not answered {action} yet. It is command {outcome['id']}."

@@ -122,5 +122,7 @@ def _told(outcome: dict[str, Any]) -> str:
             return f"{station} answered {action} with an error: {plain(outcome['error']['code'])}."
         case "offline", _:
             return f"{station} is not connected; nothing was sent. Try again when it is online: csms station show {station}"
+        case "pending", _:
+            return f"{station} has not answered {action} yet: it may still take effect. See: csms session list"
         case status, _:
             return f"{station} did not answer {action} ({status}): it may have taken effect. See: csms session list"

@@ -123,7 +123,7 @@ def test_silence_is_told_with_what_to_look_at(served, plugged):
     plugged("MUTE", accepted)  # Does not listen.
     served("token", "add", "TAG")
     told = served("session", "start", "MUTE", "TAG", "--wait", "0.1", status=1).stdout
-    assert "did not answer RemoteStartTransaction (timeout): it may have taken effect" in told
+    assert "has not answered RemoteStartTransaction yet: it may still take effect" in told
 
 
 def test_offline_station_is_told_as_an_outcome(served):
