@@ -40,6 +40,7 @@ from csms.metrics import GatewayMetrics, MqttCounters, exposition
 from csms.ocpp.version import Version
 from csms.settings import Settings
 from csms.storage import admin
+from csms.storage.asked import Asked
 from csms.storage.commands import CommandLog
 from csms.storage.database import Database, open_database
 from csms.storage.outbox import Outbox
@@ -89,9 +90,11 @@ async def open_system(settings: Settings) -> AsyncIterator[System]:
         desk = Desk(gateway.link_of, commands, records.next_session_id, now_utc, settings.call_timeout)
         gateway.ready = desk.station_ready
         collectors: list[Collector] = [GatewayMetrics(gateway)]
+        queries = Queries(database.reader)
         services = Services(
             database=database,
-            queries=Queries(database.reader),
+            queries=queries,
+            asked=Asked(queries),
             commands=commands,
             desk=desk,
             vault=vault,

@@ -51,3 +51,8 @@ class ListInstalled(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Change = ReservationMade | ReservationMoved | ProfileInstalled | ProfilesCleared | ListInstalled | Reported
+
+
+def reservation_state(status: str, expires_at: datetime, now: datetime) -> str:
+    """What a reservation is by now: one that nobody used or cancelled is over when it expires."""
+    return "expired" if status == "accepted" and expires_at <= now else status

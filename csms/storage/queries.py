@@ -55,7 +55,7 @@ class Queries:
             query = query.where(stations.c.connected_at.is_not(None) if online else stations.c.connected_at.is_(None))
         if cursor is not None:
             query = query.where(stations.c.id > number(cursor))
-        rows = await self._all(query)
+        rows = await self.rows(query)
         return rows[:limit], str(rows[limit - 1]["number"]) if len(rows) > limit else None
 
     async def station(self, operator: str, identity: str) -> Row | None:
@@ -72,7 +72,7 @@ class Queries:
             .join_from(stations, operators)
             .where(operators.c.name == operator, stations.c.identity.in_(identities))
         )
-        return {row["identity"]: row["id"] for row in await self._all(query)}
+        return {row["identity"]: row["id"] for row in await self.rows(query)}
 
     async def connectors(self, station_number: int) -> Sequence[Row]:
         query = (
@@ -80,7 +80,7 @@ class Queries:
             .where(connectors.c.station_id == station_number)
             .order_by(connectors.c.evse_id, connectors.c.connector_id)
         )
-        return await self._all(query)
+        return await self.rows(query)
 
     async def sessions(
         self, *, operator: str | None = None, station: str | None = None, token: str | None = None,
@@ -108,7 +108,7 @@ class Queries:
                 sa.literal(number(started_at)), sa.literal(number(last))
             )
             query = query.where(before)
-        rows = [_session(row) for row in await self._all(query)]
+        rows = [_session(row) for row in await self.rows(query)]
         last_row = rows[limit - 1] if len(rows) > limit else None
         return rows[:limit], f"{to_us(last_row['started_at'])}-{last_row['id']}" if last_row else None
 
@@ -129,7 +129,7 @@ class Queries:
             .order_by(samples.c.sampled_at, samples.c.id)
             .limit(limit)
         )
-        rows = await self._all(query)
+        rows = await self.rows(query)
         return [{**row, "readings": msgspec.json.decode(row["readings"])} for row in rows]
 
     async def tokens(self, operator: str, limit: int = 100, cursor: str | None = None) -> Page:
@@ -142,7 +142,7 @@ class Queries:
         )
         if cursor is not None:
             query = query.where(tokens.c.folded > cursor)
-        rows = await self._all(query)
+        rows = await self.rows(query)
         return rows[:limit], rows[limit - 1]["folded"] if len(rows) > limit else None
 
     async def token(self, operator: str, value: str) -> Row | None:
@@ -156,7 +156,7 @@ class Queries:
     async def tariffs(self, operator: str) -> list[Row]:
         """The latest first."""
         query = sa.select(tariffs).join_from(tariffs, operators).where(operators.c.name == operator)
-        return await self._all(query.order_by(tariffs.c.valid_from.desc()))
+        return await self.rows(query.order_by(tariffs.c.valid_from.desc()))
 
     async def tariff(self, operator_id: int, valid_from: datetime) -> Row | None:
         same = sa.and_(tariffs.c.operator_id == operator_id, tariffs.c.valid_from == valid_from)
@@ -184,12 +184,13 @@ class Queries:
         row = await self._one(sa.select(*(count.scalar_subquery().label(name) for name, count in counts.items())))
         return dict(row or {})
 
-    async def _all(self, query: sa.Select) -> list[Row]:
+    async def rows(self, query: sa.Select) -> list[Row]:
+        """All rows of a query, by column name."""
         async with self._reader.connect() as connection:
             return [row._mapping for row in (await connection.execute(query)).all()]
 
     async def _one(self, query: sa.Select) -> Row | None:
-        rows = await self._all(query)
+        rows = await self.rows(query)
         return rows[0] if rows else None
 
 

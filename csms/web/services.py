@@ -13,6 +13,7 @@ from starlette.requests import Request
 from csms.cluster.desk import Desk
 from csms.domain.credentials import Vault
 from csms.storage import admin
+from csms.storage.asked import Asked
 from csms.storage.commands import CommandLog
 from csms.storage.database import Database
 from csms.storage.queries import Queries
@@ -23,6 +24,7 @@ class Services:
     database: Database
     queries: Queries
     commands: CommandLog
+    asked: Asked
     desk: Desk
     vault: Vault
     clock: Callable[[], datetime]
