@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
 from csms.storage.queries import Page, Queries, number
-from csms.storage.tables import charging_profiles, local_lists, operators, reservations, stations
+from csms.storage.tables import charging_profiles, local_lists, operators, reported, reservations, station_log, stations
 
 _NAMED = (operators.c.name.label("operator"), stations.c.identity.label("station_id"))
 
@@ -31,6 +32,27 @@ class Asked:
 
     async def local_lists(self, *, limit: int, cursor: str | None, **narrowed: str | None) -> Page:
         return await self._by_station(local_lists, local_lists.c.version, limit, cursor, narrowed)
+
+    async def said(self, station: int, kinds: Sequence[str], *, limit: int, cursor: str | None) -> Page:
+        """What the station said of itself of these kinds and still holds, by key."""
+        query = sa.select(reported).where(
+            reported.c.station_id == station, reported.c.kind.in_(kinds), reported.c.data != "null"
+        )
+        if cursor is not None:
+            kind, _, key = cursor.partition("/")
+            later = sa.and_(reported.c.kind == kind, reported.c.key > key)
+            query = query.where(sa.or_(reported.c.kind > kind, later))
+        rows = await self._all(query.order_by(reported.c.kind, reported.c.key).limit(limit + 1))
+        last = rows[limit - 1] if len(rows) > limit else None
+        return rows[:limit], f"{last['kind']}/{last['key']}" if last else None
+
+    async def log(self, station: int, *, limit: int, cursor: str | None) -> Page:
+        """The latest first."""
+        query = sa.select(station_log).where(station_log.c.station_id == station)
+        if cursor is not None:
+            query = query.where(station_log.c.id < number(cursor))
+        rows = await self._all(query.order_by(station_log.c.id.desc()).limit(limit + 1))
+        return rows[:limit], str(rows[limit - 1]["id"]) if len(rows) > limit else None
 
     async def _by_station(
         self, table: sa.Table, second: sa.Column, limit: int, cursor: str | None, narrowed: dict[str, str | None]

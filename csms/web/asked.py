@@ -1,4 +1,4 @@
-"""REST resources `reservations`, `charging-profiles`, `local-lists`: what stations were asked for and granted."""
+"""REST resources `reservations`, `charging-profiles`, `local-lists`: what stations were asked for, granted and said."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Depends, Query
+from pydantic import Field
 
 from csms.domain.asked import reservation_state
 from csms.web.access import Reader
 from csms.web.models import Name, Page, Shape
 from csms.web.services import Services, services_of
+from csms.web.stations import Operator, find_station
 
 router = APIRouter()
 ServicesOf = Annotated[Services, Depends(services_of)]
@@ -105,4 +107,74 @@ async def list_local_lists(
         operator=caller.within(operator), station=station_id, limit=limit, cursor=cursor
     )
     items = [LocalListView(**{**row, "entries": list(msgspec.json.decode(row["entries"]).values())}) for row in rows]
+    return Page(items=items, next=next_cursor)
+
+
+class SaidView(Shape):
+    kind: str
+    key: str
+    data: Any = Field(description="As the station said it, in the specification's spelling.")
+    reported_at: datetime
+
+
+class NoteView(Shape):
+    id: int
+    at: datetime
+    received_at: datetime
+    kind: str
+    severity: int = Field(description="0 danger … 9 debug, as in OCPP 2.x.")
+    code: str
+    text: str | None = None
+    data: Any
+
+
+# What may be read of what a station says of itself, under the names of the API.
+KINDS = {
+    "device-model": ("variable", "value"),
+    "configuration": ("configuration",),
+    "monitors": ("monitor",),
+    "limits": ("charging_limit",),
+    "reported-profiles": ("charging_profile",),
+    "charging-needs": ("charging_needs", "charging_schedule"),
+    "display-messages": ("display_message",),
+    "customer-information": ("customer_information",),
+    "jobs": ("firmware", "published_firmware", "log", "diagnostics"),
+    "reports": ("report",),
+}
+
+
+def _said(name: str, kinds: tuple[str, ...]) -> None:
+    @router.get(f"/stations/{{id}}/{name}", tags=["stations"], name=f"show_{name.replace('-', '_')}")
+    async def show(
+        id: str,
+        services: ServicesOf,
+        caller: Reader,
+        operator: Operator = None,
+        limit: Limit = 1000,
+        cursor: str | None = None,
+    ) -> Page[SaidView]:
+        """The latest that the station said, by key."""
+        station = await find_station(services, caller, operator, id)
+        rows, next_cursor = await services.asked.said(station["number"], kinds, limit=limit, cursor=cursor)
+        items = [SaidView(**{**row, "data": msgspec.json.decode(row["data"])}) for row in rows]
+        return Page(items=items, next=next_cursor)
+
+
+for _name, _kinds in KINDS.items():
+    _said(_name, _kinds)
+
+
+@router.get("/stations/{id}/log", tags=["stations"])
+async def show_log(
+    id: str,
+    services: ServicesOf,
+    caller: Reader,
+    operator: Operator = None,
+    limit: Limit = 100,
+    cursor: str | None = None,
+) -> Page[NoteView]:
+    """What the station notified: monitored events and security events, the latest first."""
+    station = await find_station(services, caller, operator, id)
+    rows, next_cursor = await services.asked.log(station["number"], limit=limit, cursor=cursor)
+    items = [NoteView(**{**row, "data": msgspec.json.decode(row["data"])}) for row in rows]
     return Page(items=items, next=next_cursor)
