@@ -87,7 +87,9 @@ async def open_system(settings: Settings) -> AsyncIterator[System]:
         vault = Vault(_secret_key(settings, database.path))
         gateway = _gateway(settings, database, records, vault)
         commands = CommandLog(database)
-        desk = Desk(gateway.link_of, commands, records.next_session_id, now_utc, settings.call_timeout)
+        desk = Desk(
+            gateway.link_of, commands, records.next_session_id, now_utc, settings.call_timeout, vault.station_hash
+        )
         gateway.ready = desk.station_ready
         collectors: list[Collector] = [GatewayMetrics(gateway)]
         queries = Queries(database.reader)

@@ -59,7 +59,7 @@ _TRIGGERED = {
 }
 _REPORTS = {"GetBaseReport": "NotifyReport", "GetReport": "NotifyReport"}
 
-_SETTLES: dict[type, Settle] = {}
+_SETTLES: dict[type, list[Settle]] = {}
 
 
 def settles(function: S) -> S:
@@ -67,7 +67,7 @@ def settles(function: S) -> S:
     request = next(iter(inspect.signature(function).parameters))
     wanted = get_type_hints(function)[request]
     for message in get_args(wanted) or (wanted,):
-        _SETTLES[message] = function
+        _SETTLES.setdefault(message, []).append(function)
     return function
 
 
@@ -108,12 +108,13 @@ def provoked(action: str, request: Any) -> frozenset[str]:
 def changes(version: Version, action: str, request: bytes, response: bytes | None) -> list[Change]:
     """What an answer (None: none came) changes; nothing where request or answer are not understood."""
     known = actions(version).get(action)
-    function = _SETTLES.get(known.request) if known is not None else None
-    if known is None or function is None:
+    functions = _SETTLES.get(known.request) if known is not None else None
+    if known is None or functions is None:
         return []
     try:
         asked = known.decode_request(request)
-        return list(function(asked, known.decode_response(response) if response is not None else None))
+        answered = known.decode_response(response) if response is not None else None
+        return [change for function in functions for change in function(asked, answered)]
     except (msgspec.DecodeError, ValueError, RecursionError):
         return []
 

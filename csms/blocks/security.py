@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import msgspec
 
+from csms.blocks.asking import settles
 from csms.blocks.dispatch import Context, answers, received
+from csms.domain.asked import PasswordSettled
 from csms.domain.events import CertificateRequested, SecurityNotified
 from csms.domain.stations import trusted_time
 from csms.domain.unit import Noted
@@ -61,6 +66,44 @@ async def ev_certificate(request: v201.Get15118EVCertificate, ctx: Context) -> v
 async def certificate_status(request: v201.GetCertificateStatus, ctx: Context) -> v201.GetCertificateStatusResponse:
     _asked(ctx, "ocsp", "Failed")
     return v201.GetCertificateStatusResponse(status="Failed", status_info=NOT_SUPPORTED)
+
+
+def new_password(action: str, request: Any) -> bytes | None:
+    """The password that a request gives to the station; None where it gives none.
+
+    1.6: bytes written as hex (an odd text is taken as it is); 2.x: text.
+    """
+    try:
+        if action == "ChangeConfiguration" and request["key"].lower() == "authorizationkey":
+            try:
+                return bytes.fromhex(request["value"])
+            except ValueError:
+                return request["value"].encode()
+        if action == "SetVariables":
+            for data in request["setVariableData"]:
+                if data["variable"]["name"].lower() == "basicauthpassword":
+                    return data["attributeValue"].encode()
+    except (KeyError, TypeError, AttributeError):  # A tester's own idea of a request.
+        pass
+    return None
+
+
+@settles
+def key_changed(
+    request: v16.ChangeConfiguration, response: v16.ChangeConfigurationResponse | None
+) -> Iterator[PasswordSettled]:
+    """Without an answer either password may be the one, until one is used (A01)."""
+    if request.key.lower() == "authorizationkey" and response is not None:
+        yield PasswordSettled(response.status in ("Accepted", "RebootRequired"))
+
+
+@settles
+def password_changed(
+    request: v201.SetVariables, response: v201.SetVariablesResponse | None
+) -> Iterator[PasswordSettled]:
+    for result in response.set_variable_result if response is not None else ():
+        if result.variable.name.lower() == "basicauthpassword":
+            yield PasswordSettled(result.attribute_status in ("Accepted", "RebootRequired"))
 
 
 def _asked(ctx: Context, what: str, answer: str) -> None:

@@ -19,6 +19,8 @@ import structlog
 from csms.blocks.asking import changes, may_ask, missing_id, provoked, with_id
 from csms.blocks.device_model import masked
 from csms.blocks.ports import Line
+from csms.blocks.security import new_password
+from csms.domain.asked import PasswordSettled
 from csms.domain.commands import Command
 from csms.domain.ports import StorageUnavailable
 from csms.ocpp.catalogue import Version, action_of, actions
@@ -69,6 +71,7 @@ class Desk:
         next_id: Callable[[], int],
         clock: Callable[[], datetime],
         timeout: float = 30.0,
+        password_hash: Callable[[str, str, bytes], bytes] | None = None,
         boot_grace: float = BOOT_GRACE,
     ):
         self._line_of = line_of
@@ -76,6 +79,7 @@ class Desk:
         self._next_id = next_id
         self._clock = clock
         self._timeout = timeout
+        self._password_hash = password_hash  # Of (operator, identity, password).
         self._boot_grace = boot_grace
         self._tasks: set[asyncio.Task] = set()
         self._awaited: dict[int, list[asyncio.Future[None]]] = {}  # Stations that somebody waits for.
@@ -155,7 +159,11 @@ class Desk:
             id=self._next_id(), operator=target.operator, station=target.identity, action=order.action,
             request=masked(order.action, request), created_at=self._clock(),
         )  # fmt: skip
-        number = await self._records.opened(command, target.operator_id, target.id, lacking)
+        password = new_password(order.action, request)
+        hashed = None
+        if password is not None and self._password_hash is not None:
+            hashed = self._password_hash(target.operator, target.identity, password)
+        number = await self._records.opened(command, target.operator_id, target.id, lacking, hashed)
         if lacking is not None and number is not None:
             order.payload = msgspec.json.encode(with_id(request, lacking, number))
             command = msgspec.structs.replace(command, request=with_id(command.request, lacking, number))
@@ -232,6 +240,8 @@ class Desk:
         )  # fmt: skip
         answer = outcome.payload if isinstance(outcome, Answered) and status == "answered" else None
         changed = changes(order.version, order.action, order.payload, answer) if sent and status != "error" else []
+        if (not sent or status == "error") and new_password(order.action, msgspec.json.decode(order.payload)):
+            changed = [PasswordSettled(taken=False)]
         try:
             await self._records.settled(command, target.id, changed)
         except StorageUnavailable as error:

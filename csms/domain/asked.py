@@ -50,7 +50,15 @@ class ListInstalled(msgspec.Struct, frozen=True, kw_only=True):
     entries: dict[str, dict[str, Any] | None]
 
 
-Change = ReservationMade | ReservationMoved | ProfileInstalled | ProfilesCleared | ListInstalled | Reported
+class PasswordSettled(msgspec.Struct, frozen=True):
+    """The station took its new password, or it did not: then the old one holds."""
+
+    taken: bool
+
+
+Change = (
+    PasswordSettled | ReservationMade | ReservationMoved | ProfileInstalled | ProfilesCleared | ListInstalled | Reported
+)
 
 
 def reservation_state(status: str, expires_at: datetime, now: datetime) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
@@ -97,6 +98,14 @@ def password_of(headers: Headers, identity: str) -> bytes | None:
     if scheme.lower() != "basic" or not colon or name != identity.encode():
         raise unauthorized("the credentials cannot be read or name another station")
     return password
+
+
+def spellings(password: bytes) -> list[bytes]:
+    """The password as it may have been kept: a 1.6 key is bytes that are written as hex, and stations send either (T73)."""
+    found = [password, password.hex().encode(), password.hex().upper().encode()]
+    with suppress(ValueError):
+        found.append(bytes.fromhex(password.decode("ascii")))
+    return found
 
 
 def check_certificate(certificate: Certificate | None, known: Known, organization: str | None) -> None:

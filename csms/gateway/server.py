@@ -28,6 +28,7 @@ from csms.gateway.admission import (
     check_certificate,
     chosen_version,
     password_of,
+    spellings,
     too_often,
     unauthorized,
 )  # fmt: skip
@@ -170,12 +171,14 @@ class Gateway:
             request = read(head)
             address = address_of(request.path, self.base)
             self._check_frequency(address, origin)
-            known = await self._identified(address, request, link)
+            known, proven = await self._identified(address, request, link)
             if known.password_hash is not None and link.profile < 3:
                 self.door.guesses.succeeded(address, origin)
             version, spelling = chosen_version(request.headers, self.versions, assume_16=self.assume_16)
             station = self.stations.get(known.id) or await self.records.station(known)
             station.quirk = self.policy.quirks.of(known.vendor, known.model, known.firmware)
+            if proven:
+                await self.records.station_proven(known, proven)
             if not link.lost:
                 self._open(link, station, version, request, spelling)
                 if origin.kind != "exempt":
@@ -199,8 +202,11 @@ class Gateway:
         if wait:
             raise too_often(503, "reconnects", self.door.retry_after(wait))
 
-    async def _identified(self, address: Address, request: Request, link: Link) -> Known:
-        """The station the request speaks for, proven by its certificate, or by its credentials where it has any."""
+    async def _identified(self, address: Address, request: Request, link: Link) -> tuple[Known, dict[str, Any]]:
+        """The station the request speaks for, proven by its certificate, or by its credentials where it has any.
+
+        And what that proves: that it uses a higher security profile, or which of two passwords holds.
+        """
         password = password_of(request.headers, address.identity)
         known = await self.records.known(address.operator, address.identity)
         if known is None and self.register is not None:
@@ -209,14 +215,31 @@ class Gateway:
         if known is None:
             self.vault.station_matches(_SHAPELESS, address.operator, address.identity, password or b"")
             raise unauthorized("unknown station") if self.hide_unknown else Refused(404, "Unknown station.")
+        lowest = known.security_profile or 1
+        if link.profile < lowest:  # Once risen it stays risen (A00.FR.005).
+            raise Refused(403, f"This station uses security profile {lowest}: connect to its port.")
+        risen = {"security_profile": link.profile} if link.profile > lowest else {}
         if link.profile == 3:
             check_certificate(link.certificate, known, self.organization)
-        elif known.password_hash is not None and (
-            password is None
-            or not self.vault.station_matches(known.password_hash, address.operator, address.identity, password)
-        ):
-            raise unauthorized("wrong password" if password is not None else "no credentials")
-        return known
+            return known, risen
+        if known.password_hash is None:
+            return known, {}
+        if password is None:
+            raise unauthorized("no credentials")
+        used = self._password_used(known, password)
+        if used is None:
+            raise unauthorized("wrong password")
+        if known.password_next is not None:  # A change whose answer was lost: the one that is used holds.
+            risen |= {"password_hash": used, "password_next": None}
+        return known, risen
+
+    def _password_used(self, known: Known, password: bytes) -> bytes | None:
+        """The kept hash that the password has; None: neither of them."""
+        for kept in (known.password_hash, known.password_next):
+            for spelled in spellings(password) if kept is not None else ():
+                if self.vault.station_matches(kept, known.operator, known.identity, spelled):
+                    return kept
+        return None
 
     def _open(self, link: Link, station: Station, version: Version, request: Request, spelling: str | None) -> None:
         compressed = self.compression and not any(fnmatchcase(station.identity, name) for name in self.uncompressed)

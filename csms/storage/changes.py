@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from csms.domain.asked import Change, ListInstalled, ProfileInstalled, ProfilesCleared, ReservationMade
+from csms.domain.asked import Change, ListInstalled, PasswordSettled, ProfileInstalled, ProfilesCleared, ReservationMade
 from csms.domain.unit import Reported, ReservationMoved
-from csms.storage.tables import charging_profiles, counters, local_lists, reported, reservations
+from csms.storage.tables import charging_profiles, counters, local_lists, reported, reservations, stations
 
 _text = msgspec.json.Encoder().encode
 ASKED = "asked"  # The counter of ids that the system gives.
@@ -102,6 +102,15 @@ def _(change: ListInstalled, connection: sa.Connection, station_id: int, now: da
         connection.execute(sa.insert(local_lists).values(station_id=station_id, **fields))
     else:
         connection.execute(sa.update(local_lists).where(same).values(fields))
+
+
+@_keep.register
+def _(change: PasswordSettled, connection: sa.Connection, station_id: int, now: datetime) -> None:
+    pending = sa.and_(stations.c.id == station_id, stations.c.password_next.is_not(None))
+    fields: dict[str, Any] = {"password_next": None}
+    if change.taken:
+        fields["password_hash"] = stations.c.password_next
+    connection.execute(sa.update(stations).where(pending).values(fields))
 
 
 @_keep.register

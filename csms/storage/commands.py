@@ -35,9 +35,13 @@ class CommandLog:
         self._database = database
 
     async def opened(
-        self, command: Command, operator_id: int, station_id: int, lacking: tuple[str, ...] | None = None
-    ) -> int | None:
-        """Record a command before it is sent. Where its request lacks an id of ours (`lacking`: its place): the id."""
+        self, command: Command, operator_id: int, station_id: int, lacking: tuple[str, ...] | None = None,
+        password_hash: bytes | None = None,
+    ) -> int | None:  # fmt: skip
+        """Record a command before it is sent. Where its request lacks an id of ours (`lacking`: its place): the id.
+
+        `password_hash`: of the new password in it, which may hold from the moment it is sent.
+        """
 
         def job(connection: sa.Connection) -> int | None:
             request, number = command.request, None
@@ -45,6 +49,10 @@ class CommandLog:
                 is_list = command.action == LIST
                 number = next_list_version(connection, station_id) if is_list else next_id(connection)
                 request = with_id(request, lacking, number)
+            if password_hash is not None:
+                connection.execute(
+                    sa.update(stations).where(stations.c.id == station_id).values(password_next=password_hash)
+                )
             connection.execute(
                 sa.insert(commands).values(
                     id=command.id, operator_id=operator_id, station_id=station_id, action=command.action,

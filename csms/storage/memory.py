@@ -99,6 +99,10 @@ class MemoryRecords:
     def known(self, operator: str, identity: str) -> Awaitable[Known | None]:
         return _soon(self.known_stations.get((operator, identity)))
 
+    async def station_proven(self, known: Known, columns: dict[str, Any]) -> None:
+        place = (known.operator, known.identity)
+        self.known_stations[place] = msgspec.structs.replace(self.known_stations[place], **columns)
+
     async def station(self, known: Known) -> Station:
         station = Station(known.id, known.operator_id, known.operator, known.identity)
         station.admission = known.admission

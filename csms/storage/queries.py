@@ -24,6 +24,7 @@ _MOST = (1 << 63) - 1  # What fits into a column.
 _STATION = (
     stations.c.id.label("number"), stations.c.operator_id, stations.c.identity.label("id"),
     operators.c.name.label("operator"), stations.c.admission, stations.c.registration, stations.c.strict,
+    stations.c.security_profile,
     stations.c.version, stations.c.vendor, stations.c.model, stations.c.serial, stations.c.firmware,
     stations.c.connected_at, stations.c.last_seen_at, stations.c.booted_at, stations.c.created_at,
     stations.c.password_hash.is_not(None).label("has_password"),

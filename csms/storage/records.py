@@ -42,6 +42,8 @@ class Known(msgspec.Struct, frozen=True):
     registration: str | None
     strict: bool
     next_transaction: int
+    password_next: bytes | None = None
+    security_profile: int | None = None
     serial: str | None = None
     vendor: str | None = None
     model: str | None = None
@@ -74,6 +76,11 @@ class Records:
 
     def known(self, operator: str, identity: str) -> Awaitable[Known | None]:
         return self._stations.find((operator, identity))
+
+    def station_proven(self, known: Known, columns: dict[str, Any]) -> Awaitable[None]:
+        """What a connection has proven of a station is kept before it counts."""
+        change = sa.update(stations).where(stations.c.id == known.id).values(columns)
+        return self._database.writer.run(lambda connection: connection.execute(change) and None)
 
     async def station(self, known: Known) -> Station:
         """The hot state of a station that was admitted."""
@@ -221,7 +228,7 @@ _first, _second = (sa.func.json_extract(_keys.c.value, place) for place in ("$[0
 _KNOWN = (
     sa.select(
         stations.c.id, stations.c.operator_id, operators.c.name.label("operator"), stations.c.identity,
-        stations.c.password_hash, stations.c.admission, stations.c.registration, stations.c.strict,
+        stations.c.password_hash, stations.c.password_next, stations.c.security_profile, stations.c.admission, stations.c.registration, stations.c.strict,
         stations.c.next_transaction, stations.c.serial, stations.c.vendor, stations.c.model, stations.c.firmware,
     )
     .join_from(_keys, operators, operators.c.name == _first)

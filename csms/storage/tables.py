@@ -71,6 +71,8 @@ stations = Table(
     Column("operator_id", ForeignKey("operators.id"), nullable=False),
     Column("identity", String(48), nullable=False),
     Column("password_hash", LargeBinary),  # Keyed hash; null: no credentials are asked for.
+    Column("password_next", LargeBinary),  # A new one that was sent, and whose answer did not come (yet).
+    Column("security_profile", Integer),  # The lowest that is let in; it rises with the station's own. Null: any.
     Column("admission", String(16), nullable=False, server_default="accepted"),
     Column("registration", String(16)),
     Column("strict", Boolean, nullable=False, server_default=text("false")),

@@ -68,6 +68,7 @@ class StationView(Shape):
     admission: str = Field(description="What the station's next boot is answered.")
     registration: str | None = Field(None, description="What its last boot was answered.")
     has_password: bool
+    security_profile: int | None = None
     strict: bool
     version: str | None = Field(None, description="The OCPP version of its latest connection.")
     vendor: str | None = None
@@ -92,6 +93,9 @@ class StationChange(Request):
     )
     admission: Literal["accepted", "pending", "rejected"] | None = None
     strict: bool | None = None
+    security_profile: int | None = Field(
+        None, ge=1, le=3, description="The lowest that is let in; it rises by itself when the station comes in higher."
+    )
 
 
 class ImportReport(Shape):

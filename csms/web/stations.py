@@ -95,9 +95,11 @@ async def put_station(
     else:
         shown = None
     if password is not None:
-        columns["password_hash"] = services.vault.station_hash(operator, id, password.encode())
+        columns |= {
+            "password_hash": services.vault.station_hash(operator, id, password.encode()), "password_next": None
+        }  # fmt: skip
     elif "password" in change.model_fields_set:
-        columns["password_hash"] = None
+        columns |= {"password_hash": None, "password_next": None}
     operator_id = await services.write(admin.ensure_operator(operator))
     created = await services.write(admin.put_station(operator_id, id, columns, services.clock()))
     row = await find_station(services, caller, operator, id)
@@ -159,9 +161,10 @@ def _columns(services: Services, operator: str, sent: Imported, generated: dict[
     columns = {name: value for name, value in given.items() if value is not msgspec.UNSET}
     password = generated.get(sent.id, sent.password)
     if password is None:
-        columns["password_hash"] = None
+        columns |= {"password_hash": None, "password_next": None}
     elif password is not msgspec.UNSET:
-        columns["password_hash"] = services.vault.station_hash(operator, sent.id, password.encode())
+        hashed = services.vault.station_hash(operator, sent.id, password.encode())
+        columns |= {"password_hash": hashed, "password_next": None}
     return columns
 
 

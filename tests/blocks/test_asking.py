@@ -10,7 +10,7 @@ import pytest
 import csms.blocks  # noqa: F401  Registers what answers mean.
 from csms.blocks.asking import ALLOCATED, changes, missing_id, with_id
 from csms.blocks.device_model import masked
-from csms.domain.asked import ListInstalled, ProfileInstalled, ProfilesCleared, ReservationMade
+from csms.domain.asked import ListInstalled, PasswordSettled, ProfileInstalled, ProfilesCleared, ReservationMade
 from csms.domain.unit import Reported, ReservationMoved
 from csms.ocpp import schemas
 from csms.ocpp.catalogue import Version, actions
@@ -127,7 +127,8 @@ def test_configuration_is_remembered_but_for_passwords():
     }
     values = [json.loads(data)["value"] for data, _, _ in told(V16, "GetConfiguration", {}, response)]
     assert values == ["60", None]
-    assert told(V16, "ChangeConfiguration", {"key": "AuthorizationKey", "value": "x"}, {"status": "Accepted"}) == []
+    changed = told(V16, "ChangeConfiguration", {"key": "AuthorizationKey", "value": "x"}, {"status": "Accepted"})
+    assert changed == [PasswordSettled(taken=True)]
     assert len(told(V16, "ChangeConfiguration", {"key": "X", "value": "x"}, {"status": "RebootRequired"})) == 1
     assert told(V16, "ChangeConfiguration", {"key": "X", "value": "x"}, {"status": "Rejected"}) == []
 
@@ -140,10 +141,12 @@ def test_variables_are_remembered_as_read_and_as_taken_over():
     secret = {"component": {"name": "SecurityCtrlr"}, "variable": {"name": "BasicAuthPassword"}}
     request = {"setVariableData": [place | {"attributeValue": "5"}, secret | {"attributeValue": "password"}]}
     answers = [each | {"attributeStatus": "Accepted"} for each in (place, secret)]
-    ((data, _, _),) = told(V201, "SetVariables", request, {"setVariableResult": answers})
+    (data, _, _), settled = told(V201, "SetVariables", request, {"setVariableResult": answers})
+    assert settled == PasswordSettled(taken=True)
     assert json.loads(data)["value"] == "5"
     answers[0]["attributeStatus"] = "RebootRequired"
-    assert told(V201, "SetVariables", request, {"setVariableResult": answers}) == []
+    answers[1]["attributeStatus"] = "Rejected"
+    assert told(V201, "SetVariables", request, {"setVariableResult": answers}) == [PasswordSettled(taken=False)]
 
 
 def test_what_is_not_understood_changes_nothing():

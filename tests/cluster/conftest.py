@@ -41,10 +41,10 @@ class Log(CommandLog):
         self.failing: str | None = None
         self.after_opening: Callable[[], Any] = lambda: None
 
-    async def opened(self, command: Command, operator_id: int, station_id: int, lacking: Any = None) -> int | None:
+    async def opened(self, command: Command, operator_id: int, station_id: int, *rest: Any) -> int | None:
         if self.failing == "opened":
             raise StorageUnavailable("disk full")
-        number = await super().opened(command, operator_id, station_id, lacking)
+        number = await super().opened(command, operator_id, station_id, *rest)
         self.after_opening()
         return number
 
@@ -62,7 +62,15 @@ class Office:
         self.target = target
         self.log = Log(database)
         self.lines: dict[int, JoinedLine] = {}
-        self.desk = Desk(self.lines.get, self.log, lambda: next(_numbers), lambda: NOW, boot_grace=0.2)
+        self.desk = Desk(
+            self.lines.get,
+            self.log,
+            lambda: next(_numbers),
+            lambda: NOW,
+            30.0,
+            lambda *told: b"hash of " + told[2],
+            boot_grace=0.2,
+        )
 
     def connect(self, line: JoinedLine) -> JoinedLine:
         self.lines[self.target.id] = line

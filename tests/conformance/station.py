@@ -51,7 +51,12 @@ class Station:
     """One station. `call` says something to the system, `asked` waits for what the system asks and answers it."""
 
     def __init__(
-        self, url: str, identity: str, version: str, password: str | None = None, tls: ssl.SSLContext | None = None
+        self,
+        url: str,
+        identity: str,
+        version: str,
+        password: str | bytes | None = None,
+        tls: ssl.SSLContext | None = None,
     ):
         self.url = url
         self.identity = identity
@@ -80,7 +85,8 @@ class Station:
         """The header that its password makes, for its own name or another's."""
         if self.password is None:
             return {}
-        told = base64.b64encode(f"{user or self.identity}:{self.password}".encode()).decode()
+        password = self.password if isinstance(self.password, bytes) else self.password.encode()
+        told = base64.b64encode(f"{user or self.identity}:".encode() + password).decode()
         return {"Authorization": f"Basic {told}"}
 
     async def close(self) -> None:
