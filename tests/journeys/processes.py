@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 from asyncio.subprocess import PIPE, Process
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,9 @@ def environment(**settings: Any) -> dict[str, str]:
 
 class ServerProcess:
     """`csms serve`, to be killed and started again on the same database and ports."""
+
+    program: tuple[str, ...] = (sys.executable, "-m", "csms", "serve")
+    extra: Mapping[str, str] = {}  # For the environment of the server alone.
 
     def __init__(self, directory: Path, **settings: Any):
         self.directory = directory
@@ -58,7 +62,7 @@ class ServerProcess:
     async def start(self) -> None:
         with self._log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "csms", "serve", env=self.environment, stdout=PIPE, stderr=log, cwd=self.directory
+                *self.program, env={**self.environment, **self.extra}, stdout=PIPE, stderr=log, cwd=self.directory
             )
         async with asyncio.timeout(READY_WITHIN):
             while True:
