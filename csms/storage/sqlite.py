@@ -21,6 +21,7 @@ import structlog
 
 from csms.domain.ports import StorageUnavailable
 from csms.domain.unit import Unit
+from csms.storage.place import remedy
 from csms.storage.rows import Statement, rows_of
 
 T = TypeVar("T")
@@ -139,7 +140,7 @@ class SqliteWriter:
                 return error
             except sqlite3.Error as error:
                 if not self.failing:
-                    log.error("storage.failing", error=str(error), remedy="free disk space or end what locks the file")
+                    log.error("storage.failing", error=str(error), remedy=remedy(error))
                 self.failing = True
                 if time.monotonic() >= until or self._stopping:
                     return StorageUnavailable(str(error))
@@ -179,8 +180,12 @@ class SqliteWriter:
                         connection.exec_driver_sql("ROLLBACK")
                     raise
             return future, result, None
-        except sa.exc.OperationalError as error:
-            return future, None, StorageUnavailable(str(error.orig))
+        except sa.exc.DatabaseError as error:
+            if isinstance(error.orig, _ABOUT_THE_ROWS):
+                return future, None, error
+            unavailable = StorageUnavailable(str(error.orig))
+            unavailable.__cause__ = error.orig
+            return future, None, unavailable
         except Exception as error:
             return future, None, error
 

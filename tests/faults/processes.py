@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import sqlite3
 import sys
@@ -60,6 +61,14 @@ class FaultyServer(ServerProcess):
         async with asyncio.timeout(30):
             while (await self.health("ready") == 200) is not ready:
                 await asyncio.sleep(0.05)
+
+    def log_lines(self) -> list[dict[str, Any]]:
+        """Without those that were torn because the disk was full."""
+        lines = []
+        for line in self._log.read_text().splitlines():
+            with contextlib.suppress(json.JSONDecodeError):
+                lines.append(json.loads(line))
+        return [line for line in lines if isinstance(line, dict)]
 
     def events(self, name: str) -> list[dict[str, Any]]:
         return [line for line in self.log_lines() if line["event"] == name]

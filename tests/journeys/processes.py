@@ -92,15 +92,19 @@ class ServerProcess:
 
 
 async def run_module(
-    module: str, *arguments: str, env: dict[str, str] | None = None, accept: tuple[int, ...] = (0,)
+    module: str,
+    *arguments: str,
+    env: dict[str, str] | None = None,
+    accept: tuple[int, ...] = (0,),
+    errors: bool = False,
 ) -> str:
-    """What `python -m module …` prints."""
+    """What `python -m module …` prints, or, with `errors`, what it complains of."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", module, *arguments, env=env or environment(), stdout=PIPE, stderr=PIPE
     )
-    out, errors = await process.communicate()
-    assert process.returncode in accept, errors.decode()[-3000:]
-    return out.decode()
+    out, complaints = await process.communicate()
+    assert process.returncode in accept, complaints.decode()[-3000:]
+    return (complaints if errors else out).decode()
 
 
 async def run_fleet(*arguments: str) -> dict[str, Any]:
