@@ -18,6 +18,7 @@ from websockets.http11 import Request
 from csms.blocks.dispatch import Policy
 from csms.domain.credentials import Vault
 from csms.domain.events import StationConnected, StationDisconnected
+from csms.domain.ports import StorageUnavailable
 from csms.domain.stations import Station
 from csms.domain.unit import Unit
 from csms.gateway.admission import (
@@ -172,6 +173,9 @@ class Gateway:
             if refusal.status in (401, 404) and address is not None:
                 self.door.guesses.failed(address, origin, monotonic())
             self._refuse(link, refusal, address)
+        except StorageUnavailable as error:
+            log.error("handshake.failed", station=address and address.identity, error=str(error))
+            self._refuse(link, Refused(503, "Try again later.", {"Retry-After": "10"}), address)
         except Exception:
             log.exception("handshake.failed", station=address and address.identity)
             self._refuse(link, Refused(503, "Try again later.", {"Retry-After": "10"}), address)

@@ -27,7 +27,8 @@ class DatabaseLocked(DatabaseError):
 _REMEDIES = {
     sqlite3.SQLITE_FULL: "Free disk space.",
     sqlite3.SQLITE_IOERR: "The disk fails: look into the system's log, free space, or move the file to another disk.",
-    sqlite3.SQLITE_CORRUPT: "Restore it from a backup.",
+    # Also what SQLite makes of an I/O error while reading.
+    sqlite3.SQLITE_CORRUPT: "The file or its disk is damaged: look into the system's log. Restore it from a backup.",
     sqlite3.SQLITE_NOTADB: "Restore it from a backup.",
     sqlite3.SQLITE_BUSY: "End the program that holds it open.",
     sqlite3.SQLITE_LOCKED: "End the program that holds it open.",

@@ -29,6 +29,7 @@ struct control {
     int64_t fail_for; /* How many fail from there on. */
     int64_t failed;  /* How many did. */
     int64_t delay;   /* Microseconds that each sync takes longer. */
+    int64_t idle;    /* Not 0: files that are opened or unlinked now are none of ours. */
 };
 
 struct record { int64_t offset, length; }; /* Then the bytes; of length -1: the file was cut at `offset`. */
@@ -72,7 +73,7 @@ static void start(void) {
 
 static int known(const char *name) {
     pthread_once(&once, start);
-    size_t length = path ? strlen(path) : 0;
+    size_t length = path && !control->idle ? strlen(path) : 0;
     if (!length || !name || strncmp(name, path, length)) return NONE;
     for (int file = MAIN; file <= SHM; file++) if (!strcmp(name + length, suffixes[file])) return file;
     return NONE;

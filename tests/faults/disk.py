@@ -12,12 +12,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 _SOURCE = Path(__file__).with_name("disk.c")
-_FIELDS = ("room", "calls", "fail_at", "fail_for", "failed", "delay")  # As in disk.c.
+_FIELDS = ("room", "calls", "fail_at", "fail_for", "failed", "delay", "idle")  # As in disk.c.
 _FILES = {"main": "", "wal": "-wal", "journal": "-journal"}
 _SECTOR = 512
 _RECORD = struct.Struct("=qq")
@@ -45,9 +46,10 @@ class Disk:
     def __init__(self, directory: Path, database: Path, *, keeps_shadow: bool = True, holds_log: bool = False):
         self._database = database.resolve()
         self._shadow = directory / "shadow"
-        self._shadow.mkdir()
+        self._shadow.mkdir(exist_ok=True)
         control = directory / "disk.control"
-        control.write_bytes(bytes(8 * len(_FIELDS)))
+        if not control.exists():
+            control.write_bytes(bytes(8 * len(_FIELDS)))
         with control.open("r+b") as file:
             self._control = mmap.mmap(file.fileno(), 0)
         self.room = -1
@@ -89,7 +91,7 @@ class Disk:
         """What the files hold is durable, however it came there; nobody has them open."""
         for name, suffix in _FILES.items():
             self._file(name).unlink(missing_ok=True)
-            self._file(name + ".pending").unlink(missing_ok=True)
+            self._forget(name)
             if self._real(suffix).exists():
                 shutil.copyfile(self._real(suffix), self._file(name))
 
@@ -104,12 +106,24 @@ class Disk:
             pending += len(writes)
             if dice is not None and self._file(name).exists():
                 _tear(self._file(name), writes, dice)
-            self._file(name + ".pending").unlink(missing_ok=True)
+            self._forget(name)
             self._real(suffix).unlink(missing_ok=True)
             if self._file(name).exists():
                 shutil.copyfile(self._file(name), self._real(suffix))
         self._real("-shm").unlink(missing_ok=True)
         return pending
+
+    @contextmanager
+    def idle(self) -> Iterator[None]:
+        """For the process under the disk itself: what it opens meanwhile are plain files."""
+        self._set("idle", 1)
+        yield
+        self._set("idle", 0)
+
+    def _forget(self, name: str) -> None:
+        pending = self._file(name + ".pending")
+        if pending.exists():
+            os.truncate(pending, 0)  # Not removed: whoever appends to it has it open.
 
     def _file(self, name: str) -> Path:
         return self._shadow / name

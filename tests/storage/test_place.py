@@ -49,7 +49,7 @@ def test_folder_that_others_may_write_to_is_not_trusted(tmp_path, monkeypatch):
     [
         ("SQLITE_FULL", "Free disk space"),
         ("SQLITE_IOERR_FSYNC", "The disk fails"),
-        ("SQLITE_CORRUPT_INDEX", "Restore it from a backup"),
+        ("SQLITE_CORRUPT_INDEX", "The file or its disk is damaged"),
         ("SQLITE_BUSY_SNAPSHOT", "End the program that holds it open"),
     ],
 )
