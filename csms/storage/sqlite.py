@@ -91,6 +91,9 @@ class SqliteWriter:
         connection.execute("PRAGMA foreign_keys=ON")
         connection.execute("PRAGMA wal_autocheckpoint=4000")
         connection.execute("PRAGMA cache_size=-65536")
+        # What a failed sync left in the WAL looks committed after a restart, and is on no disk: nothing may be built
+        # upon it before it is written anew, into the main file. (A reader, as a backup, may put that off.)
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return connection
 
     def _run(self) -> None:
