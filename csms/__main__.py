@@ -98,6 +98,28 @@ def migrate(config: Config = None, as_json: Json = False) -> None:
 
 
 @app.command()
+def backup(
+    file: Annotated[Path, typer.Argument(help="The new file; its key goes beside it.")],
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Copy the database, also while the server runs; nothing waits for it."""
+    from csms.storage.backup import back_up
+
+    def work() -> list[Path]:
+        try:
+            return back_up(sqlite_path(load_settings(config).database_url), file.absolute())
+        except (SettingsError, DatabaseError) as error:
+            raise CommandError(str(error)) from None
+
+    written = [str(path) for path in run(work, as_json)]
+    if as_json:
+        put_json({"files": written})
+    else:
+        print(f"Written: {', '.join(written)}")
+
+
+@app.command()
 def doctor(config: Config = None, as_json: Json = False) -> None:
     """Look for what could keep the system from working; exit status 1 if something does."""
     from csms.cli import doctor as doctors

@@ -32,6 +32,7 @@ from csms.bus.retention import keep_bounded
 from csms.bus.state import StationStates
 from csms.cluster.desk import Desk
 from csms.domain.credentials import KEY_BYTES, Vault, new_api_key
+from csms.domain.ports import StorageUnavailable
 from csms.domain.quirks import Quirks, read_quirks
 from csms.gateway.admission import Address
 from csms.gateway.server import Gateway, Limits
@@ -44,7 +45,7 @@ from csms.storage.asked import Asked
 from csms.storage.commands import CommandLog
 from csms.storage.database import Database, open_database
 from csms.storage.outbox import Outbox
-from csms.storage.place import StartError, control_path, sqlite_path
+from csms.storage.place import StartError, control_path, remedy, sqlite_path
 from csms.storage.queries import Queries
 from csms.storage.records import Records, open_records
 from csms.web.access import Trusted
@@ -56,6 +57,7 @@ log = structlog.get_logger()
 _DRAIN_HTTP = 5  # s
 _BACKLOG = 100
 _DRAIN_EVENTS = 2.0  # s
+_AFTER_PATIENCE = 5.0  # s that a station waits for its answer beyond the storage's patience
 
 
 @dataclass
@@ -82,8 +84,7 @@ async def open_system(settings: Settings) -> AsyncIterator[System]:
     """Open the database and put the system together, without listening anywhere."""
     database = await open_database(settings.database_url, patience=settings.storage_patience)
     try:
-        await database.writer.run(admin.ensure_operator(admin.DEFAULT_OPERATOR))
-        records = await open_records(database, now_utc())
+        records = await _records(database)
         vault = Vault(_secret_key(settings, database.path))
         gateway = _gateway(settings, database, records, vault)
         commands = CommandLog(database)
@@ -167,6 +168,14 @@ def release() -> str:
 # Parts
 
 
+async def _records(database: Database) -> Records:
+    try:
+        await database.writer.run(admin.ensure_operator(admin.DEFAULT_OPERATOR))
+        return await open_records(database, now_utc())
+    except StorageUnavailable as error:
+        raise StartError(f"{database.path} cannot be written ({error}). {remedy(error.__cause__)}") from error
+
+
 def _gateway(settings: Settings, database: Database, records: Records, vault: Vault) -> Gateway:
     async def register(address: Address) -> None:
         operator_id = await database.writer.run(admin.ensure_operator(address.operator))
@@ -199,6 +208,7 @@ def _gateway(settings: Settings, database: Database, records: Records, vault: Va
             guesses=settings.rate_guesses,
             exempt=settings.rate_exempt,
             shared=settings.rate_shared,
+            answer=settings.storage_patience + _AFTER_PATIENCE,
         ),
         versions=tuple(Version(text) for text in settings.ocpp_versions),
         assume_16=settings.ocpp_assume_16,

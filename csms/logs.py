@@ -5,13 +5,29 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from typing import Any
+from contextlib import suppress
+from typing import Any, TextIO
 
 import msgspec
 import structlog
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _SECRET_FIELDS = frozenset({"password", "key", "token_secret", "authorization"})
+
+
+class _Undisturbed:
+    """A stream whose trouble (disk full, reader gone) costs lines, never disturbs the one who logs (D6)."""
+
+    def __init__(self, stream: TextIO):
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
 
 
 def configure(level: str, form: str) -> None:
@@ -31,7 +47,7 @@ def configure(level: str, form: str) -> None:
     structlog.configure(
         processors=shared,
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(_Undisturbed(sys.stderr)),
         cache_logger_on_first_use=False,
     )
     # Libraries speak up only when something is wrong.

@@ -12,6 +12,7 @@ NEEDED = {
     "curl": "curl",
     "openssl": "openssl",
 }  # program: package, alike on Debian, Ubuntu and Homebrew
+WISHED = {"cc": ("gcc", "libc6-dev")}  # Linux: without them some tests are skipped, with the reason.
 _SBIN = "/usr/sbin:/usr/local/sbin"
 
 
@@ -20,17 +21,23 @@ def missing() -> list[str]:
     return [package for program, package in NEEDED.items() if shutil.which(program, path=path) is None]
 
 
+def wished() -> list[str]:
+    """What is worth installing where that is possible, and worth no complaint where it is not."""
+    if not sys.platform.startswith("linux"):
+        return []
+    return [package for program, packages in WISHED.items() if shutil.which(program) is None for package in packages]
+
+
 def main() -> int:
-    packages = missing()
+    packages = missing() + wished()
     if packages and shutil.which("apt-get") and os.geteuid() == 0:
         print(f"Installing {', '.join(packages)} …", flush=True)
         quiet = {"stdout": subprocess.DEVNULL, "env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}}
         subprocess.run(["apt-get", "update", "-qq"], **quiet)
         subprocess.run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages], **quiet)
-        packages = missing()
-    elif packages and shutil.which("brew"):
-        subprocess.run(["brew", "install", "--quiet", *packages], check=False)
-        packages = missing()
+    elif missing() and shutil.which("brew"):
+        subprocess.run(["brew", "install", "--quiet", *missing()], check=False)
+    packages = missing()
     if packages:
         names = " ".join(packages)
         print(f"The tests need {names}: sudo apt install {names}   or   brew install {names}", file=sys.stderr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import logging
@@ -116,3 +117,24 @@ def test_libraries_speak_up_only_when_something_is_wrong(told):
     logging.getLogger("library").info("chatter")
     logging.getLogger("library").warning("trouble")
     assert out.getvalue() == "WARNING library trouble\n"
+
+
+class FullDisk(io.StringIO):
+    full = True
+
+    def write(self, text: str) -> int:
+        if self.full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(text)
+
+    def flush(self) -> None:
+        if self.full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_D6_full_disk_costs_lines_and_disturbs_nobody(told):
+    log, out = told(out=FullDisk())
+    log.info("lost")
+    out.full = False
+    log.info("kept")
+    assert [json.loads(line)["event"] for line in out.getvalue().splitlines()] == ["kept"]

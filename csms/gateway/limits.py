@@ -32,6 +32,7 @@ class Limits:
     rate: float = 0.0  # Messages a second and station beyond which we stop reading; 0: no limit.
     burst: int = 200
     flood: float = 60.0  # How long a station may send too fast, without waiting for answers, until it is sent away.
+    answer: float = 30.0  # From a call to its answer, or to the end of the conversation; above the storage's patience.
     message: float = 30.0  # From the first byte of a message to its last.
     max_size_16: int = 256 << 10
     max_size_2x: int = 1 << 20

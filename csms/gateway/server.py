@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from http import HTTPStatus
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import structlog
 from websockets.http11 import Request
@@ -18,6 +18,7 @@ from websockets.http11 import Request
 from csms.blocks.dispatch import Policy
 from csms.domain.credentials import Vault
 from csms.domain.events import StationConnected, StationDisconnected
+from csms.domain.ports import StorageUnavailable
 from csms.domain.stations import Station
 from csms.domain.unit import Unit
 from csms.gateway.admission import (
@@ -49,6 +50,12 @@ _TELL = 10.0  # s between lines about limits that were exceeded
 _SHAPELESS = b"\0" * 32  # Compared with where there is no station, so that this takes as long as where there is one.
 
 
+class Overdue(Protocol):
+    """Something a station waits for, and what to do when it takes too long."""
+
+    def overdue(self) -> None: ...
+
+
 @dataclass
 class Gateway:
     """All stations of this process. Newest authenticated socket wins; a late close of an old one changes nothing."""
@@ -64,6 +71,7 @@ class Gateway:
     ready: Callable[[int], None] = lambda station_id: None  # A station has come, or its boot was answered.
     stations: dict[int, Station] = field(default_factory=dict)
     handshakes: dict[Link, Origin] = field(default_factory=dict)
+    turns: dict[int, Overdue] = field(default_factory=dict)  # What is under way for each busy station that waits.
     floods: dict[Link, float] = field(default_factory=dict)  # Who sends too fast, and since when.
     refused: dict[int, int] = field(default_factory=dict)  # How often each HTTP status was answered.
     messages: dict[str, int] = field(init=False)  # How many calls of each known action were taken.
@@ -83,6 +91,7 @@ class Gateway:
         self.listener = Listener(lambda: Link(self), self.limits.sockets)
         self._limited: Counter[tuple[str, str]] = Counter()  # What was exceeded, from where: since it was told last.
         self._told_at = 0.0
+        self._awaited: dict[int, tuple[Overdue, float]] = {}  # The turns that were under way, and since when.
         self._unfinished: dict[Link, tuple[object, float]] = {}  # The message that is under way, and since when.
         self._admissions: set[asyncio.Task] = set()
         self._sweeper: asyncio.Task | None = None
@@ -171,14 +180,15 @@ class Gateway:
             request = read(head)
             address = address_of(request.path, self.base)
             self._check_frequency(address, origin)
-            known, proven = await self._identified(address, request, link)
-            if known.password_hash is not None and link.profile < 3:
-                self.door.guesses.succeeded(address, origin)
-            version, spelling = chosen_version(request.headers, self.versions, assume_16=self.assume_16)
-            station = self.stations.get(known.id) or await self.records.station(known)
+            async with asyncio.timeout(self.limits.handshake):  # Else admissions gather while the storage hangs.
+                known, proven = await self._identified(address, request, link)
+                if known.password_hash is not None and link.profile < 3:
+                    self.door.guesses.succeeded(address, origin)
+                version, spelling = chosen_version(request.headers, self.versions, assume_16=self.assume_16)
+                station = self.stations.get(known.id) or await self.records.station(known)
+                if proven:
+                    await self.records.station_proven(known, proven)
             station.quirk = self.policy.quirks.of(known.vendor, known.model, known.firmware)
-            if proven:
-                await self.records.station_proven(known, proven)
             if not link.lost:
                 self._open(link, station, version, request, spelling)
                 if origin.kind != "exempt":
@@ -189,6 +199,9 @@ class Gateway:
             if refusal.status in (401, 403, 404) and address is not None:
                 self.door.guesses.failed(address, origin, monotonic())
             self._refuse(link, refusal, address)
+        except (StorageUnavailable, TimeoutError) as error:
+            log.error("handshake.failed", station=address and address.identity, error=str(error) or "the storage hangs")
+            self._refuse(link, Refused(503, "Try again later.", {"Retry-After": "10"}), address)
         except Exception:
             log.exception("handshake.failed", station=address and address.identity)
             self._refuse(link, Refused(503, "Try again later.", {"Retry-After": "10"}), address)
@@ -304,9 +317,11 @@ class Gateway:
 
     def _tell(self, station: Station, unit: Unit, *, gone: bool) -> None:
         station.busy = True
+        self.turns[station.id] = _Telling(station)
 
         def kept(commit: asyncio.Future[None]) -> None:
             station.busy = False
+            self.turns.pop(station.id, None)
             error = commit.exception()
             if error is not None:
                 log.error("station.connection_not_stored", **_facts(station), error=str(error))
@@ -338,10 +353,23 @@ class Gateway:
                     self._look_after(link, now)
                 except Exception:  # One link's trouble must not end the watch over all others.
                     log.exception("station.not_looked_after", **_facts(link.station))
+            self._await_turns(now)
             self._await_messages(links, now)
             self._end_floods(now)
             self._tell_limited(now)
             await self.listener.look()
+
+    def _await_turns(self, now: float) -> None:
+        """Every call is answered, or its conversation ended, by a deadline: also when the storage hangs (T66)."""
+        before, self._awaited = self._awaited, {}
+        for station, turn in list(self.turns.items()):
+            known, since = before.get(station, (None, now))
+            if known is not turn:
+                since = now
+            elif now - since > self.limits.answer:
+                since = now  # Who comes again meanwhile has as long.
+                turn.overdue()
+            self._awaited[station] = turn, since
 
     def _await_messages(self, links: list[Link], now: float) -> None:
         """A message must end some time: else fragments and drips keep what they filled (N5)."""
@@ -392,6 +420,17 @@ class Gateway:
                 link.abort()
         elif limits.ping_interval and now - link.heard_at > limits.ping_interval:
             link.ping(now)
+
+
+class _Telling(NamedTuple):
+    """A station's coming or going, on its way to the disk; its messages wait for that."""
+
+    station: Station
+
+    def overdue(self) -> None:
+        log.error("station.connection_overdue", **_facts(self.station), remedy="the storage hangs: look at the disk")
+        if self.station.link is not None:
+            self.station.link.close(1013, "try again later")
 
 
 def station_gone(station: Station, now: datetime, reason: str) -> Unit:

@@ -7,6 +7,7 @@ exists for a connection, idle or busy. It may therefore await futures and tasks 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import structlog
@@ -23,13 +24,14 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+_FAILED = OcppError(Fault.INTERNAL, "The message could not be processed.")
 _UNREADABLE = (Fault.FORMAT, Fault.OCCURRENCE, Fault.TYPE, Fault.PROPERTY)
 
 
 class Turn:
     """One call under way. While it lasts its station is busy; it ends with an answer, or with the conversation."""
 
-    __slots__ = ("_answer", "_call", "_coroutine", "_ctx", "_link")
+    __slots__ = ("_answer", "_call", "_coroutine", "_ctx", "_handling", "_link")
 
     def __init__(self, link: Link, call: frames.Call, ctx: Context):
         self._link = link
@@ -37,9 +39,14 @@ class Turn:
         self._ctx = ctx
         self._answer = b""
         self._coroutine = answer(call, ctx)
+        self._handling = True  # Nothing is on its way to the disk yet.
 
     def step(self, waited: asyncio.Future | None = None) -> None:
         """Go on until the handler is done or has to wait."""
+        if not self._handling:  # It was overdue, and what it waited for comes too late.
+            if waited is not None and not waited.cancelled():
+                waited.exception()
+            return
         try:
             waits_for = self._coroutine.send(None)
         except StopIteration as finished:
@@ -56,6 +63,25 @@ class Turn:
         else:
             waits_for._asyncio_future_blocking = False  # As a task would: the future must not be awaited twice.
             waits_for.add_done_callback(self.step)
+            self._link.gateway.turns[self._ctx.station.id] = self
+
+    def overdue(self) -> None:
+        """The deadline has passed (T66): an error for what is not about money, and the end of the conversation.
+
+        What waits for a look-up is given up. What is on its way to the disk may still be kept: until that is known
+        the station's next turn waits, whatever socket it comes by.
+        """
+        station = self._ctx.station
+        log.error("message.overdue", **self._facts(), remedy="the storage or a handler hangs: look at the disk")
+        if self._call.action not in TRANSACTION_ACTIONS:
+            self._link.send(frames.call_error(self._call.id, _FAILED, self._ctx.version))
+        if station.link is not None and (station.link is self._link or not self._handling):
+            station.link.close(1013, "try again later")
+        if self._handling:
+            self._handling = False
+            self._coroutine.close()
+            self._end(b"", None)
+            self._link.gateway.turn_ended(station)
 
     def _commit(self, waited: asyncio.Future | None) -> None:
         if self._ctx.repairs:
@@ -64,7 +90,12 @@ class Turn:
         if unit is None:
             self._end(self._answer, waited)
         else:
-            self._ctx.records.commit(unit).add_done_callback(self._kept)
+            self._await_commit(unit, self._kept)
+
+    def _await_commit(self, unit: Unit, kept: Callable[[asyncio.Future[None]], None]) -> None:
+        self._handling = False
+        self._link.gateway.turns[self._ctx.station.id] = self
+        self._ctx.records.commit(unit).add_done_callback(kept)
 
     def _kept(self, commit: asyncio.Future[None]) -> None:
         error = commit.exception()
@@ -97,7 +128,7 @@ class Turn:
                 self._link.close(1013, "try again later")
                 self._end(b"", commit)
 
-        self._ctx.records.commit(unit).add_done_callback(kept)
+        self._await_commit(unit, kept)
 
     def _own_fault(self, error: BaseException, waited: asyncio.Future | None) -> None:
         """An error of ours: never the answer to a transaction message, which the station would then discard (G3)."""
@@ -113,12 +144,12 @@ class Turn:
             unit = keep_raw(self._call, self._ctx, f"failed: {type(error).__name__}")
             self._keep_raw(received(self._call, self._ctx, unit), unit)
         else:
-            refusal = OcppError(Fault.INTERNAL, "The message could not be processed.")
-            self._end(frames.call_error(self._call.id, refusal, self._ctx.version), waited)
+            self._end(frames.call_error(self._call.id, _FAILED, self._ctx.version), waited)
 
     def _end(self, answer: bytes, waited: asyncio.Future | None) -> None:
         station = self._ctx.station
         station.busy = False
+        self._link.gateway.turns.pop(station.id, None)
         if answer:
             self._link.send(answer)
         if waited is not None:  # Else whoever took the turn goes on with the next call itself.

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from csms.domain.ports import StorageUnavailable
 from csms.storage.lookups import Lookups
-from csms.storage.place import DatabaseError, DatabaseLocked, sqlite_path
+from csms.storage.place import DatabaseError, DatabaseLocked, remedy, sqlite_path
 from csms.storage.sqlite import SqliteWriter
 
 MIGRATIONS = Path(__file__).with_name("migrations")
@@ -86,7 +86,7 @@ def migrate(path: Path) -> tuple[str | None, str]:
     except sa.exc.DatabaseError as error:
         if getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
             raise DatabaseLocked(f"{path} is locked. End the program that holds it open.") from error
-        raise DatabaseError(f"{path} cannot be used as a database: {error.orig}. Restore it from a backup.") from error
+        raise DatabaseError(f"{path} cannot be used as a database: {error.orig}. {remedy(error.orig)}") from error
     finally:
         engine.dispose()
 
@@ -110,7 +110,8 @@ async def _writer(path: Path, synchronous: str, patience: float) -> SqliteWriter
         await writer.run(lambda connection: None)  # WAL exists from here on, as readers need.
     except StorageUnavailable as error:
         await writer.close()
-        raise DatabaseLocked(f"{path} cannot be written ({error}). End the program that holds it open.") from error
+        kind = DatabaseLocked if "locked" in str(error) else DatabaseError
+        raise kind(f"{path} cannot be written ({error}). {remedy(error.__cause__)}") from error
     return writer
 
 

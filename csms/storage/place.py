@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import sqlite3
 import stat
 import tempfile
 from pathlib import Path
@@ -21,6 +22,27 @@ class DatabaseError(Exception):
 
 class DatabaseLocked(DatabaseError):
     """Another process holds the database: a running server, or a command at work."""
+
+
+_REMEDIES = {
+    sqlite3.SQLITE_FULL: "Free disk space.",
+    sqlite3.SQLITE_IOERR: "The disk fails: look into the system's log, free space, or move the file to another disk.",
+    # Also what SQLite makes of an I/O error while reading.
+    sqlite3.SQLITE_CORRUPT: "The file or its disk is damaged: look into the system's log. Restore it from a backup.",
+    sqlite3.SQLITE_NOTADB: "Restore it from a backup.",
+    sqlite3.SQLITE_BUSY: "End the program that holds it open.",
+    sqlite3.SQLITE_LOCKED: "End the program that holds it open.",
+    sqlite3.SQLITE_CANTOPEN: "Let this user write to its folder, or choose another CSMS_DATABASE_URL.",
+    sqlite3.SQLITE_READONLY: "Let this user write to the file and to its folder.",
+}
+
+
+def remedy(error: BaseException | None) -> str:
+    """What to do about an error of SQLite."""
+    code = getattr(error, "sqlite_errorcode", None) or 0
+    return _REMEDIES.get(
+        code & 0xFF, "Look for the error's words in SQLite's documentation."
+    )  # Extended codes go above.
 
 
 def sqlite_path(url: str) -> Path:

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 import sqlalchemy as sa
+import structlog
 
 from csms.domain.ports import CLAIM_GRACE, StorageUnavailable, Use
 from csms.domain.sessions import Session
@@ -21,6 +22,7 @@ from csms.domain.unit import Unit
 from csms.storage.batched import Batched
 from csms.storage.commands import end_forgotten
 from csms.storage.database import Database
+from csms.storage.place import remedy
 from csms.storage.rows import session_from
 from csms.storage.tables import connectors, counters, operators, reported, sessions, stations, tariffs, to_us, tokens
 
@@ -28,6 +30,8 @@ _IDS_PER_START = 1 << 32
 _encode = msgspec.json.Encoder().encode
 _TOKEN_KEPT = 3.0  # s that a token is not looked up again: a change on another node counts within seconds.
 _MOST_RECENT_TOKENS = 50_000
+
+log = structlog.get_logger()
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -192,8 +196,10 @@ class Records:
     async def _rows(self, query: sa.Executable, **values: Any) -> list[Any]:
         try:
             return await self._database.lookups.rows(query, **values)
-        except (sa.exc.OperationalError, OSError) as error:
-            raise StorageUnavailable(str(error)) from error
+        except (sa.exc.DatabaseError, OSError) as error:  # A damaged page is a plain DatabaseError (D7).
+            cause = getattr(error, "orig", error)
+            log.error("storage.unreadable", error=str(cause), remedy=remedy(cause))
+            raise StorageUnavailable(str(cause)) from error
 
 
 async def open_records(database: Database, now: datetime) -> Records:

@@ -21,6 +21,7 @@ import structlog
 
 from csms.domain.ports import StorageUnavailable
 from csms.domain.unit import Unit
+from csms.storage.place import remedy
 from csms.storage.rows import Statement, rows_of
 
 T = TypeVar("T")
@@ -90,6 +91,9 @@ class SqliteWriter:
         connection.execute("PRAGMA foreign_keys=ON")
         connection.execute("PRAGMA wal_autocheckpoint=4000")
         connection.execute("PRAGMA cache_size=-65536")
+        # What a failed sync left in the WAL looks committed after a restart, and is on no disk: nothing may be built
+        # upon it before it is written anew, into the main file. (A reader, as a backup, may put that off.)
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return connection
 
     def _run(self) -> None:
@@ -139,7 +143,7 @@ class SqliteWriter:
                 return error
             except sqlite3.Error as error:
                 if not self.failing:
-                    log.error("storage.failing", error=str(error), remedy="free disk space or end what locks the file")
+                    log.error("storage.failing", error=str(error), remedy=remedy(error))
                 self.failing = True
                 if time.monotonic() >= until or self._stopping:
                     return StorageUnavailable(str(error))
@@ -179,8 +183,12 @@ class SqliteWriter:
                         connection.exec_driver_sql("ROLLBACK")
                     raise
             return future, result, None
-        except sa.exc.OperationalError as error:
-            return future, None, StorageUnavailable(str(error.orig))
+        except sa.exc.DatabaseError as error:
+            if isinstance(error.orig, _ABOUT_THE_ROWS):
+                return future, None, error
+            unavailable = StorageUnavailable(str(error.orig))
+            unavailable.__cause__ = error.orig
+            return future, None, unavailable
         except Exception as error:
             return future, None, error
 

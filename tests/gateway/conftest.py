@@ -13,6 +13,7 @@ ALL = (Version.V16, Version.V201, Version.V21)
 
 STORIES = {
     "test_bad_input",
+    "test_deadline",
     "test_rfc6455",
     "test_server",
     "test_rules_of_the_handshake",

@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 from asyncio.subprocess import PIPE, Process
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,9 @@ def environment(**settings: Any) -> dict[str, str]:
 
 class ServerProcess:
     """`csms serve`, to be killed and started again on the same database and ports."""
+
+    program: tuple[str, ...] = (sys.executable, "-m", "csms", "serve")
+    extra: Mapping[str, str] = {}  # For the environment of the server alone.
 
     def __init__(self, directory: Path, **settings: Any):
         self.directory = directory
@@ -58,7 +62,7 @@ class ServerProcess:
     async def start(self) -> None:
         with self._log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "csms", "serve", env=self.environment, stdout=PIPE, stderr=log, cwd=self.directory
+                *self.program, env={**self.environment, **self.extra}, stdout=PIPE, stderr=log, cwd=self.directory
             )
         async with asyncio.timeout(READY_WITHIN):
             while True:
@@ -88,15 +92,19 @@ class ServerProcess:
 
 
 async def run_module(
-    module: str, *arguments: str, env: dict[str, str] | None = None, accept: tuple[int, ...] = (0,)
+    module: str,
+    *arguments: str,
+    env: dict[str, str] | None = None,
+    accept: tuple[int, ...] = (0,),
+    errors: bool = False,
 ) -> str:
-    """What `python -m module …` prints."""
+    """What `python -m module …` prints, or, with `errors`, what it complains of."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", module, *arguments, env=env or environment(), stdout=PIPE, stderr=PIPE
     )
-    out, errors = await process.communicate()
-    assert process.returncode in accept, errors.decode()[-3000:]
-    return out.decode()
+    out, complaints = await process.communicate()
+    assert process.returncode in accept, complaints.decode()[-3000:]
+    return (complaints if errors else out).decode()
 
 
 async def run_fleet(*arguments: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -130,6 +131,23 @@ def test_large_file_is_not_read_whole_at_every_start(database_path: Path, monkey
         file.seek(30 * 4096)
         file.write(b"\x00\xff" * 200)
     assert migrate(database_path) == (HEAD, HEAD)
+
+
+async def test_D7_what_is_found_in_the_wal_is_written_anew_before_anything_follows_it(
+    database_path: Path, tmp_path: Path, already_migrated
+):
+    """After a sync that failed it may be in the system's cache only, and what is built upon it would be lost with it."""
+    killed = tmp_path / "killed.db"
+    with closing(sqlite3.connect(database_path)) as before, before:
+        before.execute("INSERT INTO operators (name) VALUES ('found')")
+        before.commit()
+        for suffix in ("", "-wal"):
+            shutil.copyfile(f"{database_path}{suffix}", f"{killed}{suffix}")
+    database = await open_database(f"sqlite:///{killed}", synchronous="OFF")
+    with closing(sqlite3.connect(f"file:{killed}?immutable=1", uri=True)) as main_file:
+        assert main_file.execute("SELECT name FROM operators").fetchall() == [("found",)]
+    assert killed.with_name("killed.db-wal").stat().st_size == 0
+    await database.close()
 
 
 async def test_folder_that_cannot_be_made_is_said(tmp_path: Path):

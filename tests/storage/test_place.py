@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import tempfile
 from pathlib import Path
 
 import pytest
 
-from csms.storage.place import DatabaseError, StartError, control_path, sqlite_path
+from csms.storage.place import DatabaseError, StartError, control_path, remedy, sqlite_path
 
 
 @pytest.mark.parametrize("url", ["sqlite:////data/csms.db", "sqlite+aiosqlite:////data/csms.db"])
@@ -41,3 +42,22 @@ def test_folder_that_others_may_write_to_is_not_trusted(tmp_path, monkeypatch):
     folder.chmod(0o777)
     with pytest.raises(StartError, match="not yours alone"):
         control_path(Path("/data") / ("x" * 120) / "csms.db")
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("SQLITE_FULL", "Free disk space"),
+        ("SQLITE_IOERR_FSYNC", "The disk fails"),
+        ("SQLITE_CORRUPT_INDEX", "The file or its disk is damaged"),
+        ("SQLITE_BUSY_SNAPSHOT", "End the program that holds it open"),
+    ],
+)
+def test_each_error_has_its_own_remedy(name: str, told: str):
+    error = sqlite3.OperationalError("words")
+    error.sqlite_errorcode = getattr(sqlite3, name)
+    assert remedy(error).startswith(told)
+
+
+def test_unknown_error_is_not_blamed_on_anything():
+    assert "documentation" in remedy(OSError("words")) and "documentation" in remedy(None)
