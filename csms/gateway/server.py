@@ -26,28 +26,24 @@ from csms.gateway.admission import (
     NoCommonVersion,
     Refused,
     address_of,
-    check_certificate,
     chosen_version,
-    password_of,
-    spellings,
     too_often,
-    unauthorized,
 )  # fmt: skip
 from csms.gateway.handshake import accepted, read
 from csms.gateway.limits import Door, Limits, Origin
 from csms.gateway.link import Link
 from csms.gateway.listener import Listener
+from csms.gateway.proof import Proof
 from csms.gateway.tls import Tls
 from csms.ocpp.catalogue import Version, actions
 from csms.ocpp.websocket import WebSocket
-from csms.storage.records import Known, Records
+from csms.storage.records import Records
 
 log = structlog.get_logger()
 
 _SWEEP = 1.0  # s between looks at deadlines and liveness
 _FAREWELL = 1.0  # s for the last words to arrive, once everything is done
 _TELL = 10.0  # s between lines about limits that were exceeded
-_SHAPELESS = b"\0" * 32  # Compared with where there is no station, so that this takes as long as where there is one.
 
 
 class Overdue(Protocol):
@@ -88,6 +84,7 @@ class Gateway:
         self.messages = {name: 0 for version in self.versions for name, action in actions(version).items()
                          if action.from_station}  # fmt: skip
         self.door = Door(self.limits)
+        self.proof = Proof(self.records, self.vault, self.register, self.organization, self.hide_unknown)
         self.listener = Listener(lambda: Link(self), self.limits.sockets)
         self._limited: Counter[tuple[str, str]] = Counter()  # What was exceeded, from where: since it was told last.
         self._told_at = 0.0
@@ -181,7 +178,7 @@ class Gateway:
             address = address_of(request.path, self.base)
             self._check_frequency(address, origin)
             async with asyncio.timeout(self.limits.handshake):  # Else admissions gather while the storage hangs.
-                known, proven = await self._identified(address, request, link)
+                known, proven = await self.proof.of(address, request, link)
                 if known.password_hash is not None and link.profile < 3:
                     self.door.guesses.succeeded(address, origin)
                 version, spelling = chosen_version(request.headers, self.versions, assume_16=self.assume_16)
@@ -214,45 +211,6 @@ class Gateway:
         wait = self.door.flapping.wait(address, now) if origin.kind != "exempt" else 0.0
         if wait:
             raise too_often(503, "reconnects", self.door.retry_after(wait))
-
-    async def _identified(self, address: Address, request: Request, link: Link) -> tuple[Known, dict[str, Any]]:
-        """The station the request speaks for, proven by its certificate, or by its credentials where it has any.
-
-        And what that proves: that it uses a higher security profile, or which of two passwords holds.
-        """
-        password = password_of(request.headers, address.identity)
-        known = await self.records.known(address.operator, address.identity)
-        if known is None and self.register is not None:
-            await self.register(address)
-            known = await self.records.known(address.operator, address.identity)
-        if known is None:
-            self.vault.station_matches(_SHAPELESS, address.operator, address.identity, password or b"")
-            raise unauthorized("unknown station") if self.hide_unknown else Refused(404, "Unknown station.")
-        lowest = known.security_profile or 1
-        if link.profile < lowest:  # Once risen it stays risen (A00.FR.005).
-            raise Refused(403, f"This station uses security profile {lowest}: connect to its port.")
-        risen = {"security_profile": link.profile} if link.profile > lowest else {}
-        if link.profile == 3:
-            check_certificate(link.certificate, known, self.organization)
-            return known, risen
-        if known.password_hash is None:
-            return known, {}
-        if password is None:
-            raise unauthorized("no credentials")
-        used = self._password_used(known, password)
-        if used is None:
-            raise unauthorized("wrong password")
-        if known.password_next is not None:  # A change whose answer was lost: the one that is used holds.
-            risen |= {"password_hash": used, "password_next": None}
-        return known, risen
-
-    def _password_used(self, known: Known, password: bytes) -> bytes | None:
-        """The kept hash that the password has; None: neither of them."""
-        for kept in (known.password_hash, known.password_next):
-            for spelled in spellings(password) if kept is not None else ():
-                if self.vault.station_matches(kept, known.operator, known.identity, spelled):
-                    return kept
-        return None
 
     def _open(self, link: Link, station: Station, version: Version, request: Request, spelling: str | None) -> None:
         compressed = self.compression and not any(fnmatchcase(station.identity, name) for name in self.uncompressed)
