@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from random import random
 from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
@@ -129,6 +129,7 @@ async def answer(call: frames.Call, ctx: Context) -> bytes:
         # it to us: we answer (T40).
         raise OcppError(Fault.SECURITY, "Send a BootNotification and wait until it is accepted.")
     ctx.raw = bytes(call.payload)
-    request, ctx.repairs = tolerance.decode(action, ctx.raw, strict=station.strict)
+    zone = station.quirk.zone if station.quirk is not None else UTC
+    request, ctx.repairs = tolerance.decode(action, ctx.raw, strict=station.strict, zone=zone)
     response = await handler(request, ctx)
     return frames.call_result(call.id, _encode(response))

@@ -49,7 +49,7 @@ def _booted(ctx: Context, boot: Boot) -> tuple[str, int]:
     """Take the operator's decision over as the station's registration; it outlives connection and restart (T41)."""
     admission = ctx.station.admission
     ctx.unit.booted = boot
-    ctx.unit.quirk = ctx.policy.quirks.of(boot.vendor, boot.model, boot.firmware)
+    ctx.unit.quirk = ctx.policy.quirks.of(boot.vendor, boot.model, boot.firmware, ctx.station.identity)
     ctx.unit.registration = admission
     ctx.unit.events.append(
         StationBooted(

@@ -228,7 +228,7 @@ class Door:
 
     def retry_after(self, wait: float) -> int:
         """What to tell one who has to wait: at least so long, spread out so that not all come back at once."""
-        return math.ceil(wait + max(wait, 10.0) * self._random())
+        return math.ceil(max(wait, 1.0) + max(wait, 10.0) * self._random())
 
 
 def room(most: int, in_use: int) -> int:

@@ -173,7 +173,7 @@ class Gateway:
         address: Address | None = None
         try:
             if self.stopping or self.records.failing:
-                raise Refused(503, "The service is not available at the moment.", {"Retry-After": "10"})
+                raise Refused(503, "The service is not available at the moment.", _again(self.door))
             request = read(head)
             address = address_of(request.path, self.base)
             self._check_frequency(address, origin)
@@ -185,7 +185,7 @@ class Gateway:
                 station = self.stations.get(known.id) or await self.records.station(known)
                 if proven:
                     await self.records.station_proven(known, proven)
-            station.quirk = self.policy.quirks.of(known.vendor, known.model, known.firmware)
+            station.quirk = self.policy.quirks.of(known.vendor, known.model, known.firmware, known.identity)
             if not link.lost:
                 self._open(link, station, version, request, spelling)
                 if origin.kind != "exempt":
@@ -198,10 +198,10 @@ class Gateway:
             self._refuse(link, refusal, address)
         except (StorageUnavailable, TimeoutError) as error:
             log.error("handshake.failed", station=address and address.identity, error=str(error) or "the storage hangs")
-            self._refuse(link, Refused(503, "Try again later.", {"Retry-After": "10"}), address)
+            self._refuse(link, Refused(503, "Try again later.", _again(self.door)), address)
         except Exception:
             log.exception("handshake.failed", station=address and address.identity)
-            self._refuse(link, Refused(503, "Try again later.", {"Retry-After": "10"}), address)
+            self._refuse(link, Refused(503, "Try again later.", _again(self.door)), address)
 
     def _check_frequency(self, address: Address, origin: Origin) -> None:
         now = monotonic()
@@ -396,6 +396,11 @@ def station_gone(station: Station, now: datetime, reason: str) -> Unit:
     unit.connection = now
     unit.events.append(StationDisconnected(at=now, reason=reason))
     return unit
+
+
+def _again(door: Door) -> dict[str, str]:
+    """When to come back: spread out, so that not all come at once."""
+    return {"Retry-After": str(door.retry_after(0.0))}
 
 
 def _unspoken(request: Request) -> bytes | None:

@@ -12,6 +12,7 @@ from msgspec import inspect
 
 from csms.ocpp import schemas
 
+WITHOUT_ZONE: Final = "time_without_zone"
 NO_CLOCK: Final = datetime(1970, 1, 1, tzinfo=UTC)
 """Stands for a time that cannot be: the station has no clock, its receiver does."""
 
@@ -231,9 +232,7 @@ REPAIRS = (
     Repair("respelled", "another case or a known misspelling (T62)", inspect.LiteralType, _respelled),
     Repair("unknown_value", "a value no version defines (T38)", inspect.LiteralType, _unknown_value, final=True),
     Repair("leap_second", "a leap second, read as the one before", inspect.DateTimeType, _leap_second, True, True),
-    Repair(
-        "time_without_zone", "a time without a zone: UTC (T47)", inspect.DateTimeType, _time_without_zone, False, True
-    ),
+    Repair(WITHOUT_ZONE, "a time without a zone: UTC (T47)", inspect.DateTimeType, _time_without_zone, False, True),
     Repair("odd_time", "+02, 2024-1-5 7:00, a decimal comma (T48)", inspect.DateTimeType, _odd_time, False, True),
     Repair("impossible_time", "29 February, year 222222017 (T49)", inspect.DateTimeType, _impossible_time, False, True),
     Repair("vendor_unnamed", "customData without vendorId", inspect.CustomType, _open_without_vendor, final=True),

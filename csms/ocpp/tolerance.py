@@ -6,7 +6,7 @@ Law: nothing that identifies a token, a transaction or a certificate is ever cha
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from functools import cache
 from typing import Any, Final, NamedTuple
 
@@ -16,7 +16,7 @@ from msgspec import inspect
 from csms.ocpp import schemas
 from csms.ocpp.catalogue import Action, open_object
 from csms.ocpp.errors import Fault, OcppError
-from csms.ocpp.repairs import LAWFUL, METERED, OMISSIONS, REPAIRS, STUCK, Place, Repair, shortened
+from csms.ocpp.repairs import LAWFUL, METERED, OMISSIONS, REPAIRS, STUCK, WITHOUT_ZONE, Place, Repair, shortened
 from csms.ocpp.version import Version
 
 _MAX_DEPTH: Final = 64
@@ -35,25 +35,28 @@ class Decoded(NamedTuple):
     repairs: tuple[str, ...]
 
 
-def decode(action: Action, raw: bytes, *, strict: bool = False, response: bool = False) -> Decoded:
-    """Read a payload; raises `OcppError` for what cannot be understood, or with `strict` for any violation."""
+def decode(action: Action, raw: bytes, *, strict: bool = False, response: bool = False, zone: tzinfo = UTC) -> Decoded:
+    """Read a payload; raises `OcppError` for what cannot be understood, or with `strict` for any violation.
+
+    `zone`: where times are told that name no zone (T47).
+    """
     # `X | None` lets the types take a null that the schemas forbid: only a payload without one is judged by them alone.
     if b"null" not in raw and b"\\u0000" not in raw:
         try:
             return Decoded(action.decode_response(raw) if response else action.decode_request(raw), ())
         except (ValueError, RecursionError):
             pass
-    return _decode_patiently(action, raw, strict, response)
+    return _decode_patiently(action, raw, strict, response, zone)
 
 
-def _decode_patiently(action: Action, raw: bytes, strict: bool, response: bool) -> Decoded:
+def _decode_patiently(action: Action, raw: bytes, strict: bool, response: bool, zone: tzinfo) -> Decoded:
     message_type = action.response if response else action.request
     if message_type is None:
         raise TypeError(f"{action.name} is never answered")
     payload = _parsed(_NUL.sub(rb"\1\\ufffd", raw), action.version)
     if strict and (violation := schemas.violation(action, payload, response)):
         raise violation
-    reader = _Reader(LAWFUL if strict else REPAIRS, liberal=not strict)
+    reader = _Reader(LAWFUL if strict else REPAIRS, not strict, zone)
     message = reader.read(_kind(message_type), payload, Place("", "", ()))
     return Decoded(message, () if strict else tuple(reader.repairs))
 
@@ -95,8 +98,9 @@ class _Reader:
     It constructs the structs itself, because construction does not validate: so an over-long tag stays what it is.
     """
 
-    def __init__(self, repairs: tuple[Repair, ...], liberal: bool) -> None:
+    def __init__(self, repairs: tuple[Repair, ...], liberal: bool, zone: tzinfo) -> None:
         self._table = repairs
+        self._zone = zone
         self._liberal = liberal
         self.repairs: list[str] = []
 
@@ -171,6 +175,8 @@ class _Reader:
             if not isinstance(kind, repair.of) or (mended := repair.mend(kind, value, place)) is STUCK:
                 continue
             self._note(repair.name, place, sent)
+            if repair.name == WITHOUT_ZONE and self._zone is not UTC:
+                return mended.replace(tzinfo=self._zone).astimezone(UTC)
             if repair.final or _plain(kind, mended) is not STUCK:
                 return mended
             value = mended

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from csms.domain.events import SessionMetered
+from csms.domain.quirks import Quirk
 from tests.blocks.conversation import Conversation, after, stamp
 
 
@@ -140,6 +141,15 @@ async def test_T61_signed_values_are_kept_byte_exact(v16, v201):
 async def test_T38_unknown_measurand_or_context_is_kept(v16, fields, kept):
     await read_16(v16, sample("1", **fields))
     assert v16.records.samples[-1][2].samples[0].measurand == kept
+
+
+async def test_T47_time_without_a_zone_is_told_where_the_station_stands(v16):
+    start = {"connectorId": 1, "idTag": "T", "meterStart": 0, "timestamp": "2026-05-04T14:00:00"}
+    await v16.say("StartTransaction", start)
+    v16.station.quirk = Quirk(why="set up by hand", time_zone="Europe/Berlin")
+    await v16.say("StartTransaction", start | {"connectorId": 2, "timestamp": "2026-05-04T14:00:00"})
+    await v16.say("StartTransaction", start | {"connectorId": 3, "timestamp": "2026-05-04T12:00:00Z"})
+    assert [session.started_at.hour for session in v16.sessions] == [14, 12, 12]
 
 
 async def test_T47_T49_times_of_a_lost_clock_are_times_of_receipt(v16):
