@@ -14,7 +14,7 @@ from csms.cli import commands, sessions, stations, tariffs, tokens
 from csms.cli.client import CommandError
 from csms.cli.show import Config, Json, put_json, run, table
 from csms.settings import SettingsError, load_settings
-from csms.storage.place import DatabaseError, StartError, sqlite_path
+from csms.storage.place import DatabaseError, StartError, is_postgres, shown, sqlite_path
 
 T = TypeVar("T")
 
@@ -77,20 +77,19 @@ def demo(
 @app.command()
 def migrate(config: Config = None, as_json: Json = False) -> None:
     """Bring the database's schema up to date (the server does so by itself when it starts)."""
-    from csms.storage.database import lock_database
-    from csms.storage.database import migrate as migrate_database
+    from csms.storage.database import migrate_database
 
-    def work() -> tuple[Path, str | None, str]:
+    def work() -> tuple[str, str | None, str]:
         try:
-            path = sqlite_path(load_settings(config).database_url)
-            with lock_database(path):
-                return path, *migrate_database(path)
+            url = load_settings(config).database_url
+            named = shown(url) if is_postgres(url) else str(sqlite_path(url))
+            return named, *run_loop(migrate_database(url))
         except (SettingsError, DatabaseError) as error:
             raise CommandError(str(error)) from None
 
     path, before, after = run(work, as_json)
     if as_json:
-        put_json({"database": str(path), "before": before, "after": after})
+        put_json({"database": path, "before": before, "after": after})
     elif before == after:
         print(f"{path} is up to date (schema {after}).")
     else:

@@ -45,7 +45,7 @@ from csms.storage.asked import Asked
 from csms.storage.commands import CommandLog
 from csms.storage.database import Database, open_database
 from csms.storage.outbox import Outbox
-from csms.storage.place import StartError, control_path, remedy, sqlite_path
+from csms.storage.place import StartError, control_path, is_postgres, remedy, shown
 from csms.storage.queries import Queries
 from csms.storage.records import Records, open_records
 from csms.web.access import Trusted
@@ -276,6 +276,11 @@ def _secret_key(settings: Settings, database: Path) -> bytes:
         if len(key) < 16:
             raise StartError("CSMS_SECRET_KEY needs at least 16 characters: openssl rand -hex 32 makes a good one.")
         return key
+    if is_postgres(settings.database_url):
+        raise StartError(
+            "With PostgreSQL every node needs the same CSMS_SECRET_KEY, which hashes passwords. Make one once: "
+            "openssl rand -hex 32"
+        )
     path = database.with_name(database.name + ".key")
     with contextlib.suppress(FileExistsError):
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -432,6 +437,7 @@ def _in_url(host: str) -> str:
 
 def _announce(system: System, http: socket.socket, announce: Callable[[str], None]) -> None:
     settings, port = system.settings, http.getsockname()[1]
+    data = shown(settings.database_url) if is_postgres(settings.database_url) else system.database.path
     announce(f"Stations: ws://{_in_url(settings.ocpp_host)}:{system.gateway.port}{settings.ocpp_path}/<station>")
     for tls, port, _ in _tls_ports(settings):
         announce(
@@ -439,7 +445,7 @@ def _announce(system: System, http: socket.socket, announce: Callable[[str], Non
             f"  (security profile {tls.profile})"
         )
     announce(f"API:      http://{_in_url(settings.http_host)}:{port}/api/v1  (described at /api/openapi.json)")
-    announce(f"Data:     {sqlite_path(settings.database_url)}")
+    announce(f"Data:     {data}")
     if settings.registration == "open":
         announce("Unknown stations are taken in (CSMS_REGISTRATION=open).")
     log.info("server.started", ocpp_port=system.gateway.port, http_port=port)

@@ -44,7 +44,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="CSMS_", extra="forbid", allow_inf_nan=False)
 
-    database_url: str = "sqlite:///csms.db"
+    database_url: str = Field("sqlite:///csms.db", repr=False)  # May hold a password.
     storage_patience: float = Field(25.0, ge=0, description="s")
     secret_key: SecretStr | None = Field(None, description="At least 16 characters, shared by all nodes.")
 

@@ -7,7 +7,7 @@ import base64
 import json
 import shutil
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, closing, suppress
 from datetime import UTC, datetime
 from itertools import count
@@ -31,6 +31,7 @@ from csms.storage import database as database_module
 from csms.storage.database import Database, migrate, open_database
 from csms.storage.memory import MemoryRecords
 from csms.storage.records import Records, open_records
+from tests.postgres import Postgres, started
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 KEY = b"a key for tests only"
@@ -49,7 +50,7 @@ settings.load_profile("plain")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What opens a real database (all such tests begin with a migrated one) is no plain test."""
     for item in items:
-        if "migrated" in getattr(item, "fixturenames", ()):
+        if {"migrated", "postgres"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.disk)
 
 
@@ -83,6 +84,14 @@ def already_migrated(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def database_path(migrated: Path, tmp_path: Path) -> Path:
     return Path(shutil.copy(migrated, tmp_path / "csms.db"))
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server of this test process."""
+    server = started()
+    yield server
+    server.stop()
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import msgspec
 import sqlalchemy as sa
 
 from csms.storage.database import Database
+from csms.storage.dialect import as_json, json_row, json_rows
 from csms.storage.outbox import Entry
 from csms.storage.tables import connectors, from_us, operators, sessions, stations
 
@@ -128,16 +129,16 @@ def _state(row: _Row, at: datetime) -> StationState:
 
 def _rows(columns: Iterable[sa.ColumnElement[Any]], *conditions: sa.ColumnElement[bool]) -> Any:
     """The rows of another table that belong to a station, as one JSON array."""
-    rows = sa.select(sa.func.json_group_array(sa.func.json_array(*columns))).where(*conditions)
-    return sa.func.json(rows.correlate(stations).scalar_subquery())
+    rows = sa.select(json_rows(json_row(*columns))).where(*conditions)
+    return as_json(rows.correlate(stations).scalar_subquery())
 
 
 # One row again, for the same reason as the outbox' page. Columns come in the order of the structs' fields.
 _c, _s = connectors.c, sessions.c
 _STATES = (
     sa.select(
-        sa.func.json_group_array(
-            sa.func.json_array(
+        json_rows(
+            json_row(
                 operators.c.name,
                 stations.c.identity,
                 stations.c.connected_at,

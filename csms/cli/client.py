@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import httpx
 
 from csms.settings import Settings, SettingsError, load_settings
-from csms.storage.place import DatabaseError, DatabaseLocked, StartError, control_path, sqlite_path
+from csms.storage.place import DatabaseError, DatabaseLocked, StartError, control_path, place_of
 
 T = TypeVar("T")
 
@@ -90,7 +90,7 @@ async def _client(settings: Settings, server: str | None) -> AsyncIterator[Clien
         async with httpx.AsyncClient(base_url=server, headers=headers, timeout=_PATIENCE) as http:
             yield Client(http)
         return
-    control = control_path(sqlite_path(settings.database_url))
+    control = control_path(place_of(settings.database_url))
     if control.exists() and await _is_alive(control):
         transport = httpx.AsyncHTTPTransport(uds=str(control), verify=False)  # Certificates would be read for nothing.
         async with httpx.AsyncClient(base_url="http://csms", transport=transport, timeout=_PATIENCE) as http:

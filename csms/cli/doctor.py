@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import socket
@@ -17,7 +18,7 @@ import httpx
 
 from csms.bus.broker import BrokerAddress, BrokerUrlError
 from csms.settings import Settings
-from csms.storage.place import DatabaseError, control_path, sqlite_path
+from csms.storage.place import DatabaseError, control_path, is_postgres, place_of, shown
 
 _ENOUGH_DISK = 1 << 30
 
@@ -34,11 +35,14 @@ class Finding:
 def examine(settings: Settings) -> Iterator[Finding]:
     yield _python()
     try:
-        path = sqlite_path(settings.database_url)
+        path = place_of(settings.database_url)
+        if is_postgres(settings.database_url):
+            yield asyncio.run(_postgres(settings.database_url))
+        else:
+            yield from _database(path)
     except DatabaseError as error:
         yield Finding("error", "database", str(error))
         return
-    yield from _database(path)
     running = _running(path)
     yield running
     if running.message.startswith("no server"):
@@ -75,6 +79,20 @@ def _database(path: Path) -> Iterator[Finding]:
         yield Finding("error", "database", f"{path} is damaged ({found}). Restore it from a backup.")
     else:
         yield Finding("ok", "database", f"{path} is sound, schema {revision[0] if revision else 'not migrated'}")
+
+
+async def _postgres(url: str) -> Finding:
+    try:
+        import asyncpg
+    except ImportError:
+        return Finding("error", "database", "PostgreSQL needs its driver: pip install 'csms[postgres]'")
+    try:
+        connection = await asyncpg.connect(url.replace("+asyncpg", ""), timeout=5)
+        version = await connection.fetchval("SHOW server_version")
+        await connection.close()
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        return Finding("error", "database", f"{shown(url)} cannot be reached: {error or type(error).__name__}")
+    return Finding("ok", "database", f"{shown(url)} answers: PostgreSQL {version}")
 
 
 def _running(path: Path) -> Finding:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
 import sqlite3
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 from urllib.parse import quote
 
 import sqlalchemy as sa
@@ -17,8 +19,9 @@ from alembic.util import CommandError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from csms.domain.ports import StorageUnavailable
+from csms.domain.unit import Unit
 from csms.storage.lookups import Lookups
-from csms.storage.place import DatabaseError, DatabaseLocked, remedy, sqlite_path
+from csms.storage.place import DatabaseError, DatabaseLocked, is_postgres, remedy, sqlite_path
 from csms.storage.sqlite import SqliteWriter
 
 MIGRATIONS = Path(__file__).with_name("migrations")
@@ -26,15 +29,32 @@ _CHECKED_SIZE = 256 << 20  # Bytes up to which a file is read whole at every sta
 _LOCK_WAIT = 5.0  # s
 
 
+class Writer(Protocol):
+    """What writes: units in groups, jobs in transactions of their own, in the order in which they were put."""
+
+    failing: bool
+    on_commit: Callable[[], None] | None
+
+    def commit(self, unit: Unit) -> asyncio.Future[None]: ...
+    def run(self, job: Callable[[sa.Connection], Any]) -> asyncio.Future[Any]: ...
+    async def close(self) -> None: ...
+
+
+class LooksUp(Protocol):
+    def rows(self, query: sa.Executable, **values: Any) -> asyncio.Future[list[Any]]: ...
+    async def close(self) -> None: ...
+
+
 @dataclass(frozen=True)
 class Database:
     """An open database. Everything is written through `writer`; `reader` and `lookups` see what was committed.
 
-    Messages wait for `lookups`, people for `reader`: a long list never holds a station up.
+    Messages wait for `lookups`, people for `reader`: a long list never holds a station up. `path`: the file, or (with
+    PostgreSQL) where this node's control socket stands.
     """
 
-    writer: SqliteWriter
-    lookups: Lookups
+    writer: Writer
+    lookups: LooksUp
     reader: AsyncEngine
     path: Path
     lock: IO[str]
@@ -72,13 +92,9 @@ def migrate(path: Path) -> tuple[str | None, str]:
     try:
         with engine.connect() as connection:
             _check(connection, path)
-            before = _revision(connection)
-            config = Config()
-            config.set_main_option("script_location", str(MIGRATIONS))
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            revisions = upgrade(connection)
             connection.commit()
-            return before, _revision(connection) or ""
+            return revisions
     except CommandError as error:
         raise DatabaseError(
             f"{path} was written by a newer version of this program ({error}). Use that one."
@@ -91,8 +107,37 @@ def migrate(path: Path) -> tuple[str | None, str]:
         engine.dispose()
 
 
+def upgrade(connection: sa.Connection) -> tuple[str | None, str]:
+    """Run what migrations there are on this connection; returns the revisions (before, after)."""
+    before = _revision(connection)
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+    return before, _revision(connection) or ""
+
+
+async def migrate_database(url: str) -> tuple[str | None, str]:
+    """Bring the schema up to date without a server; returns the revisions (before, after)."""
+    if is_postgres(url):
+        return await _postgres().migrate_postgres(url)
+    path = sqlite_path(url)
+    with lock_database(path):
+        return migrate(path)
+
+
+def _postgres() -> Any:
+    try:
+        from csms.storage import postgres_database
+    except ImportError:
+        raise DatabaseError("PostgreSQL needs its driver: pip install 'csms[postgres]'") from None
+    return postgres_database
+
+
 async def open_database(url: str, *, synchronous: str = "FULL", patience: float = 25.0) -> Database:
     """Lock, migrate and open. DatabaseLocked when a server runs on it, DatabaseError with the remedy otherwise."""
+    if is_postgres(url):
+        return await _postgres().open_postgres(url, patience=patience)
     path = sqlite_path(url)
     lock = lock_database(path)
     try:

@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 import structlog
-from sqlalchemy.dialects.sqlite import insert
 
 from csms.storage.database import Database
+from csms.storage.dialect import as_json, insert, json_row, json_rows
 from csms.storage.tables import from_us, outbox, subscribers
 
 _SLICE = 500  # Rows deleted at a time: less than 2 ms of the writer, which stations wait for.
@@ -58,7 +58,7 @@ class Outbox:
 
     async def newest(self) -> int:
         """The position of the latest entry, purged or not; 0 before the first."""
-        return await self._scalar(_NEWEST) or 0
+        return await self._scalar(_NEWEST[self._database.reader.dialect.name]) or 0
 
     async def position(self, name: str) -> int:
         """The last entry this subscriber confirmed.
@@ -70,13 +70,18 @@ class Outbox:
 
     async def confirm(self, name: str, position: int) -> None:
         """The subscriber has everything up to here, and what follows is kept for it (0: to join)."""
-        row = insert(subscribers).values(name=name, position=position)
-        query = row.on_conflict_do_update(
-            index_elements=[subscribers.c.name],
-            set_={"position": row.excluded.position},
-            where=subscribers.c.position < row.excluded.position,
-        )
-        await self._database.writer.run(lambda connection: connection.execute(query) and None)
+
+        def job(connection: sa.Connection) -> None:
+            row = insert(connection, subscribers).values(name=name, position=position)
+            connection.execute(
+                row.on_conflict_do_update(
+                    index_elements=[subscribers.c.name],
+                    set_={"position": row.excluded.position},
+                    where=subscribers.c.position < row.excluded.position,
+                )
+            )
+
+        await self._database.writer.run(job)
 
     async def forget(self, name: str) -> None:
         """This subscriber is gone for good: nothing is kept for it any longer."""
@@ -135,22 +140,22 @@ def _delete_upto(edge: int) -> Any:
 # each (1,000 rows beside a busy loop: seconds, not milliseconds).
 _of_page = (
     sa.select(outbox)
-    .where(outbox.c.id > sa.bindparam("after"))
+    .where(outbox.c.id > sa.bindparam("after", type_=sa.BigInteger))
     .order_by(outbox.c.id)
     .limit(sa.bindparam("limit"))
     .subquery()
 )
 _PAGE = sa.select(
-    sa.func.json_group_array(
-        sa.func.json_array(
-            _of_page.c.id, _of_page.c.at, _of_page.c.operator, _of_page.c.station,
-            sa.func.json(_of_page.c.events),
-        )
+    json_rows(
+        json_row(_of_page.c.id, _of_page.c.at, _of_page.c.operator, _of_page.c.station, as_json(_of_page.c.events))
     )
-)  # fmt: skip
+)
 _decode = msgspec.json.Decoder(list[Entry]).decode
 
-_NEWEST = sa.text("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'")
+_NEWEST = {
+    "sqlite": sa.text("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'"),
+    "postgresql": sa.text("SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM outbox_id_seq"),
+}
 _BOUNDS = sa.select(sa.func.min(outbox.c.id), sa.func.max(outbox.c.id))
 _POSITION = sa.select(subscribers.c.position).where(subscribers.c.name == sa.bindparam("name"))
 _FIRST_YOUNG = (

@@ -45,15 +45,35 @@ def remedy(error: BaseException | None) -> str:
     )  # Extended codes go above.
 
 
+def is_postgres(url: str) -> bool:
+    return re.match(r"postgres(ql)?(\+asyncpg)?://", url) is not None
+
+
+def shown(url: str) -> str:
+    """The URL without its password."""
+    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", url)
+
+
+def place_of(url: str) -> Path:
+    """Where this node's control socket and lock belong: beside the file, or (PostgreSQL) in the working folder."""
+    if not is_postgres(url):
+        return sqlite_path(url)
+    name = re.sub(r"[^\w.-]", "_", url.partition("://")[2].partition("?")[0].rpartition("/")[2]) or "postgres"
+    return Path(f"csms-{name}").absolute()
+
+
 def sqlite_path(url: str) -> Path:
     """The file that `sqlite:///path` names (driver names are optional); DatabaseError for other databases."""
     found = re.fullmatch(r"(\w+)(?:\+\w+)?://([^/?]*)(?:/([^?]*))?(?:\?.*)?", url)
     if found is None:
         raise DatabaseError(f"CSMS_DATABASE_URL is no database URL: {url!r}. Write sqlite:///csms.db")
     engine, host, name = found.groups()
+    if is_postgres(url):
+        raise DatabaseError(f"{shown(url)} is no file: PostgreSQL has its own tools for this (pg_dump).")
     if engine != "sqlite":
         raise DatabaseError(
-            f"This version keeps its data in SQLite only, not in {engine}: set CSMS_DATABASE_URL to sqlite:///path"
+            f"Data is kept in SQLite or PostgreSQL, not in {engine}: set CSMS_DATABASE_URL to sqlite:///path or "
+            "postgresql://user:password@host/database"
         )
     if host or not name or name == ":memory:":
         raise DatabaseError("The database must be a file, so that it survives: set CSMS_DATABASE_URL to sqlite:///path")

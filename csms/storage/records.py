@@ -22,6 +22,7 @@ from csms.domain.unit import Unit
 from csms.storage.batched import Batched
 from csms.storage.commands import end_forgotten
 from csms.storage.database import Database
+from csms.storage.dialect import first_number, first_text, insert, pairs, second_text
 from csms.storage.place import remedy
 from csms.storage.rows import session_from
 from csms.storage.tables import connectors, counters, operators, reported, sessions, stations, tariffs, to_us, tokens
@@ -196,7 +197,7 @@ class Records:
     async def _rows(self, query: sa.Executable, **values: Any) -> list[Any]:
         try:
             return await self._database.lookups.rows(query, **values)
-        except (sa.exc.DatabaseError, OSError) as error:  # A damaged page is a plain DatabaseError (D7).
+        except (sa.exc.DBAPIError, sa.exc.TimeoutError, OSError, TimeoutError) as error:  # A damaged page, too (D7).
             cause = getattr(error, "orig", error)
             log.error("storage.unreadable", error=str(cause), remedy=remedy(cause))
             raise StorageUnavailable(str(cause)) from error
@@ -206,7 +207,7 @@ async def open_records(database: Database, now: datetime) -> Records:
     """Records for one run of the server: session ids start where no other run has been."""
 
     def begin(connection: sa.Connection) -> int:
-        connection.execute(sa.insert(counters).prefix_with("OR IGNORE").values(name="server_start", value=0))
+        connection.execute(insert(connection, counters).values(name="server_start", value=0).on_conflict_do_nothing())
         connection.execute(
             sa.update(counters).where(counters.c.name == "server_start").values(value=counters.c.value + 1)
         )
@@ -227,9 +228,8 @@ def _connector(row: Any) -> Connector:
     )  # fmt: skip
 
 
-# Pairs of keys, as a table to join: for `(a, b) IN (…)`, or `b IN (…)` alone, SQLite scans all rows, not an index.
-_keys = sa.func.json_each(sa.bindparam("keys")).table_valued("value")
-_first, _second = (sa.func.json_extract(_keys.c.value, place) for place in ("$[0]", "$[1]"))
+_keys = pairs("keys")
+_name, _number, _second = first_text(_keys.c.value), first_number(_keys.c.value), second_text(_keys.c.value)
 
 _KNOWN = (
     sa.select(
@@ -237,19 +237,19 @@ _KNOWN = (
         stations.c.password_hash, stations.c.password_next, stations.c.security_profile, stations.c.admission, stations.c.registration, stations.c.strict,
         stations.c.next_transaction, stations.c.serial, stations.c.vendor, stations.c.model, stations.c.firmware,
     )
-    .join_from(_keys, operators, operators.c.name == _first)
+    .join_from(_keys, operators, operators.c.name == _name)
     .join(stations, sa.and_(stations.c.operator_id == operators.c.id, stations.c.identity == _second))
 )  # fmt: skip
 _TOKENS = sa.select(tokens).join_from(
-    _keys, tokens, sa.and_(tokens.c.operator_id == _first, tokens.c.folded == _second)
+    _keys, tokens, sa.and_(tokens.c.operator_id == _number, tokens.c.folded == _second)
 )
 _TARIFFS = sa.select(tariffs).where(tariffs.c.operator_id == sa.bindparam("operator")).order_by(tariffs.c.valid_from)
 _SESSIONS = sa.select(sessions).order_by(sessions.c.id)  # The newest comes last, and stays.
 _BY_START = _SESSIONS.join_from(
-    _keys, sessions, sa.and_(sessions.c.station_id == _first, sessions.c.start_key == _second)
+    _keys, sessions, sa.and_(sessions.c.station_id == _number, sessions.c.start_key == _second)
 )
 _BY_TRANSACTION = _SESSIONS.join_from(
-    _keys, sessions, sa.and_(sessions.c.station_id == _first, sessions.c.transaction_id == _second)
+    _keys, sessions, sa.and_(sessions.c.station_id == _number, sessions.c.transaction_id == _second)
 )
 _CONNECTORS = sa.select(connectors).where(connectors.c.station_id.in_(sa.bindparam("ids", expanding=True)))
 _OPEN_SESSIONS = sa.select(sessions).where(
@@ -273,7 +273,12 @@ _CLAIM = sa.text("""
            AND (claims.claimed_at < :stale
                 OR EXISTS (SELECT 1 FROM sessions s WHERE s.station_id = claims.station_id
                            AND s.transaction_id = claims.transaction_id)))
-""")
+""").bindparams(
+    *(sa.bindparam(name, type_=sa.BigInteger) for name in ("operator", "station", "evse", "now", "stale")),
+    *(sa.bindparam(name, type_=sa.Text) for name in ("folded", "transaction")),
+)
 _READING = sa.text(
     "SELECT 1 FROM samples WHERE session_id = :session AND sampled_at = :at AND readings = :readings LIMIT 1"
+).bindparams(
+    *(sa.bindparam(name, type_=sa.BigInteger) for name in ("session", "at")), sa.bindparam("readings", type_=sa.Text)
 )

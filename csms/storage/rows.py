@@ -214,3 +214,9 @@ def session_from(row) -> Session:
         soc=row.soc, seen=_read_seen(row.seen), start_seq=row.start_seq, end_seq=row.end_seq,
         remote_start_id=row.remote_start_id, reservation_id=row.reservation_id, flags=_read_flags(row.flags),
     )  # fmt: skip
+
+
+def latest(rows: list[tuple], keys: int) -> list[tuple]:
+    """Of several new states of one row the last one counts."""
+    found = {row[:keys]: row for row in rows}
+    return rows if len(found) == len(rows) else list(found.values())

@@ -22,7 +22,7 @@ import structlog
 from csms.domain.ports import StorageUnavailable
 from csms.domain.unit import Unit
 from csms.storage.place import remedy
-from csms.storage.rows import Statement, rows_of
+from csms.storage.rows import Statement, latest, rows_of
 
 T = TypeVar("T")
 Job = Callable[[sa.Connection], Any]
@@ -217,19 +217,13 @@ def _resolve(outcomes: list[tuple[asyncio.Future, Any, Any]]) -> None:
 def _write(connection: sqlite3.Connection, units: list[Unit]) -> None:
     for statement, rows in rows_of(units).items():
         if statement.update or statement.upsert:
-            rows = _latest(rows, statement.keys)
+            rows = latest(rows, statement.keys)
         start = 0
         for size in _CHUNKS:
             while len(rows) - start >= size:
                 values = [value for row in rows[start : start + size] for value in row]
                 connection.execute(_sql(statement, size), values)
                 start += size
-
-
-def _latest(rows: list[tuple], keys: int) -> list[tuple]:
-    """Of several new states of one row the last one counts."""
-    latest = {row[:keys]: row for row in rows}
-    return rows if len(latest) == len(rows) else list(latest.values())
 
 
 @cache

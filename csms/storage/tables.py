@@ -90,8 +90,8 @@ stations = Table(
 connectors = Table(
     "connectors", metadata,
     Column("station_id", ForeignKey("stations.id", ondelete="CASCADE"), primary_key=True),
-    Column("evse_id", Integer, primary_key=True),
-    Column("connector_id", Integer, primary_key=True),
+    Column("evse_id", BigInteger, primary_key=True),
+    Column("connector_id", BigInteger, primary_key=True),
     Column("status", String(16), nullable=False),
     Column("detail", Text), Column("error_code", Text), Column("error_info", Text), Column("vendor_error_code", Text),
     Column("reported_at", Instant, nullable=False),
@@ -105,7 +105,7 @@ sessions = Table(
     Column("transaction_id", Text, nullable=False),
     Column("start_key", Text, nullable=False), Column("incarnation", Integer, nullable=False, server_default="0"),
     Column("version", String(8), nullable=False),
-    Column("evse_id", Integer), Column("connector_id", Integer),
+    Column("evse_id", BigInteger), Column("connector_id", BigInteger),
     Column("token", Text), Column("token_type", Text), Column("group", Text),
     Column("authorization", String(16), nullable=False),
     Column("started_at", Instant, nullable=False),
@@ -133,7 +133,7 @@ samples = Table(
     Column("id", Id, primary_key=True),
     Column("station_id", BigInteger, nullable=False),
     Column("session_id", BigInteger),  # Null: outside any session, or for one we do not know (T16).
-    Column("evse_id", Integer), Column("connector_id", Integer),
+    Column("evse_id", BigInteger), Column("connector_id", BigInteger),
     Column("sampled_at", Instant, nullable=False),
     Column("received_at", Instant, nullable=False),
     Column("register_wh", Float), Column("power_w", Float), Column("soc", Float),
@@ -168,7 +168,7 @@ station_log = Table(  # What stations notify: monitored events and security even
     Column("at", Instant, nullable=False),
     Column("received_at", Instant, nullable=False),
     Column("kind", String(16), nullable=False),
-    Column("severity", Integer, nullable=False),  # 0 danger … 9 debug, as in OCPP 2.x.
+    Column("severity", BigInteger, nullable=False),  # 0 danger … 9 debug, as in OCPP 2.x.
     Column("code", Text, nullable=False),
     Column("text", Text),
     Column("data", Text, nullable=False),  # JSON, as sent.
@@ -181,7 +181,7 @@ claims = Table(  # Which session a token is used in, where it may be used in one
     Column("folded", Text, primary_key=True),
     Column("station_id", BigInteger, nullable=False),
     Column("transaction_id", Text, nullable=False),
-    Column("evse_id", Integer),
+    Column("evse_id", BigInteger),
     Column("claimed_at", Instant, nullable=False),
 )  # fmt: skip
 

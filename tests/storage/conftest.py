@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,8 +12,9 @@ from csms.domain.sessions import Session
 from csms.domain.stations import Connector, Station
 from csms.domain.unit import Unit
 from csms.storage import admin
-from csms.storage.database import Database
+from csms.storage.database import Database, open_database
 from tests.conftest import NOW
+from tests.postgres import database as fresh
 
 
 def after(minutes: float) -> datetime:
@@ -40,6 +42,25 @@ def unit_of(station: Station, *opened: Session, **parts: Any) -> Unit:
 
 def free(evse_id: int, **fields: Any) -> Connector:
     return Connector(**{"evse_id": evse_id, "connector_id": 1, "status": "available", "reported_at": NOW} | fields)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every test of the storage runs on both engines, but for modules that are about one: `ENGINES = ("sqlite",)`."""
+    if "database" in metafunc.fixturenames:
+        metafunc.parametrize("database", getattr(metafunc.module, "ENGINES", ("sqlite", "postgres")), indirect=True)
+
+
+@pytest.fixture
+async def database(request: pytest.FixtureRequest, already_migrated: None) -> AsyncIterator[Database]:
+    """An open database of each engine; without waiting for the disk."""
+    if request.param == "postgres":
+        url = await fresh(request.getfixturevalue("postgres"))
+        opened = await open_database(url, patience=0.5)
+    else:
+        path = request.getfixturevalue("database_path")
+        opened = await open_database(f"sqlite:///{path}", synchronous="OFF", patience=0.5)
+    yield opened
+    await opened.close()
 
 
 @pytest.fixture

@@ -14,6 +14,8 @@ from csms.storage.database import Database, open_database
 from csms.storage.place import DatabaseError
 from tests.storage.conftest import session, unit_of
 
+ENGINES = ("sqlite",)
+
 
 def sessions_in(path: Path) -> int:
     with closing(sqlite3.connect(path)) as copy:

@@ -24,6 +24,7 @@ from csms.storage.database import (
 )  # fmt: skip
 from csms.storage.tables import metadata
 
+ENGINES = ("sqlite",)
 HEAD = sorted(path.name[:4] for path in (MIGRATIONS / "versions").glob("0*.py"))[-1]
 
 
@@ -43,7 +44,7 @@ def test_url_names_a_file(url, path):
     ("url", "remedy"),
     [
         ("csms.db", "Write sqlite:///csms.db"),
-        ("postgresql://db/csms", "SQLite only, not in postgresql"),
+        ("mysql://db/csms", "SQLite or PostgreSQL, not in mysql"),
         ("sqlite://", "must be a file"),
         ("sqlite:///:memory:", "must be a file"),
     ],

@@ -9,6 +9,8 @@ from csms.storage import records
 from csms.storage.database import Database
 from csms.storage.lookups import Lookups
 
+ENGINES = ("sqlite",)
+
 
 async def test_what_was_committed_is_seen(database: Database):
     await database.writer.run(lambda connection: connection.execute(sa.text("INSERT INTO operators VALUES (7, 'x')")))

@@ -25,6 +25,7 @@ from csms.storage.memory import MemoryRecords
 from csms.storage.records import Known, open_records
 from csms.storage.tables import to_us
 from tests.conftest import NOW
+from tests.postgres import database as fresh
 from tests.storage.conftest import after, free, session, unit_of
 
 
@@ -47,8 +48,8 @@ class InMemory:
 class OnDisk:
     """The records that serve."""
 
-    def __init__(self, path: Path):
-        self._url = f"sqlite:///{path}"
+    def __init__(self, url: str):
+        self._url = url
         self.database: Database
 
     async def open(self) -> None:
@@ -73,12 +74,15 @@ def _quick_opening(already_migrated: None) -> None:
     """Opening again costs no look at the migrations."""
 
 
-@pytest.fixture(params=["memory", "disk"])
+@pytest.fixture(params=["memory", "disk", "postgres"])
 async def kept(request: pytest.FixtureRequest, migrated: Path, tmp_path: Path) -> AsyncIterator[InMemory | OnDisk]:
     """Stations CS-1 and CS-2 of the default operator."""
     store: InMemory | OnDisk = InMemory()
     if request.param == "disk":
-        store = OnDisk(Path(shutil.copy(migrated, tmp_path / "csms.db")))
+        store = OnDisk(f"sqlite:///{shutil.copy(migrated, tmp_path / 'csms.db')}")
+        await store.open()
+    elif request.param == "postgres":
+        store = OnDisk(await fresh(request.getfixturevalue("postgres")))
         await store.open()
     await store.add_station("CS-1")
     await store.add_station("CS-2")

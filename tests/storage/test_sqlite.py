@@ -24,6 +24,8 @@ from csms.storage.sqlite import SqliteWriter
 from tests.conftest import NOW
 from tests.storage.conftest import after, free, session, unit_of
 
+ENGINES = ("sqlite",)
+
 
 @pytest.fixture
 def writer(database: Database) -> SqliteWriter:
