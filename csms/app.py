@@ -9,7 +9,7 @@ import os
 import secrets
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,7 +20,6 @@ from typing import Any
 
 import msgspec
 import structlog
-import uvicorn
 from fastapi import FastAPI
 from prometheus_client.registry import Collector
 
@@ -50,12 +49,11 @@ from csms.storage.queries import Queries
 from csms.storage.records import Records, open_records
 from csms.web.access import Trusted
 from csms.web.api import build_api
+from csms.web.server import http_server, listen, listen_control, running
 from csms.web.services import Services
 
 log = structlog.get_logger()
 
-_DRAIN_HTTP = 5  # s
-_BACKLOG = 100
 _DRAIN_EVENTS = 2.0  # s
 _AFTER_PATIENCE = 5.0  # s that a station waits for its answer beyond the storage's patience
 
@@ -123,10 +121,10 @@ async def serve(settings: Settings, announce: Callable[[str], None], stop: async
     # Taken down in the opposite order, whatever ends it: stations first, then those who record and tell of it.
     async with open_system(settings) as system, contextlib.AsyncExitStack() as stack:
         await _admin_key(system, announce)
-        http = stack.enter_context(_listen(settings.http_host, settings.http_port, "CSMS_HTTP_PORT"))
-        control = stack.enter_context(_listen_control(control_path(system.database.path)))
-        await stack.enter_async_context(_running(_http_server(system.api), http))
-        await stack.enter_async_context(_running(_http_server(Trusted(system.api)), control))
+        http = stack.enter_context(listen(settings.http_host, settings.http_port, "CSMS_HTTP_PORT"))
+        control = stack.enter_context(listen_control(control_path(system.database.path)))
+        await stack.enter_async_context(running(http_server(system.api), http))
+        await stack.enter_async_context(running(http_server(Trusted(system.api)), control))
         stack.push_async_callback((await _start_events(system)).stop)
         stack.push_async_callback(system.desk.close)
         await _start_gateway(system)
@@ -353,68 +351,6 @@ async def _start_events(system: System) -> _Events:
     system.collectors.append(MqttCounters(publisher.metrics))
     tasks.append(asyncio.create_task(publisher.run(), name="mqtt"))
     return _Events(tasks, publisher)
-
-
-# HTTP
-
-
-class _HttpServer(uvicorn.Server):
-    """uvicorn without its signal handlers: the composition root has its own."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Any:
-        yield
-
-
-def _http_server(api: Any) -> _HttpServer:
-    config = uvicorn.Config(
-        api, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=_DRAIN_HTTP,
-        server_header=False,
-    )  # fmt: skip
-    return _HttpServer(config)
-
-
-@asynccontextmanager
-async def _running(server: _HttpServer, sock: socket.socket) -> AsyncIterator[None]:
-    task = asyncio.create_task(server.serve(sockets=[sock]), name="http")
-    try:
-        yield
-    finally:
-        server.should_exit = True
-        await task
-
-
-def _listen(host: str, port: int, setting: str) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        sock.bind((host, port))
-        sock.listen(_BACKLOG)  # From here on nobody is turned away, though HTTP begins a little later.
-    except OSError as error:
-        sock.close()
-        raise StartError(
-            f"Cannot listen on {host}:{port} ({error.strerror or error}). Choose another {setting}, or stop what uses it."
-        ) from None
-    return sock
-
-
-@contextlib.contextmanager
-def _listen_control(path: Path) -> Iterator[socket.socket]:
-    """The control socket: only its owner may open it. The database's lock says that no other server uses it."""
-    path.unlink(missing_ok=True)
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    before = os.umask(0o177)
-    try:
-        sock.bind(str(path))
-        sock.listen(_BACKLOG)
-    finally:
-        os.umask(before)
-    try:
-        yield sock
-    finally:
-        sock.close()
-        path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -55,11 +55,12 @@ def shown(url: str) -> str:
 
 
 def place_of(url: str) -> Path:
-    """Where this node's control socket and lock belong: beside the file, or (PostgreSQL) in the working folder."""
+    """Where this node's control socket and lock belong: beside the file, or (PostgreSQL) in this user's own folder."""
     if not is_postgres(url):
         return sqlite_path(url)
-    name = re.sub(r"[^\w.-]", "_", url.partition("://")[2].partition("?")[0].rpartition("/")[2]) or "postgres"
-    return Path(f"csms-{name}").absolute()
+    where = re.sub(r"[^@]*@", "", url.partition("://")[2].partition("?")[0])  # The same for every spelling of it.
+    name = re.sub(r"[^\w.-]", "_", where.rpartition("/")[2])[:40]
+    return _own_folder() / f"{name}-{hashlib.sha256(where.encode()).hexdigest()[:16]}"
 
 
 def sqlite_path(url: str) -> Path:

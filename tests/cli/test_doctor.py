@@ -66,7 +66,11 @@ def test_place_that_cannot_be_written_to_is_found(look):
 
 
 def test_other_databases_are_named(look):
-    assert "SQLite only" in look(database_url="postgresql://host/db")["database", "error"]
+    assert "not in mysql" in look(database_url="mysql://host/db")["database", "error"]
+
+
+def test_postgresql_that_is_not_there_is_found(look):
+    assert "cannot be reached" in look(database_url="postgresql://127.0.0.1:1/db")["database", "error"]
 
 
 def test_full_disk_is_a_warning(look, monkeypatch):

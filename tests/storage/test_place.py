@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from csms.storage.place import DatabaseError, StartError, control_path, remedy, sqlite_path
+from csms.storage.place import DatabaseError, StartError, control_path, place_of, remedy, sqlite_path
 
 
 @pytest.mark.parametrize("url", ["sqlite:////data/csms.db", "sqlite+aiosqlite:////data/csms.db"])
@@ -17,10 +17,23 @@ def test_driver_names_are_optional(url: str):
     assert sqlite_path(url) == Path("/data/csms.db")
 
 
-@pytest.mark.parametrize("url", ["csms.db", "sqlite://", "sqlite:///:memory:", "postgresql://host/name"])
+@pytest.mark.parametrize("url", ["csms.db", "sqlite://", "sqlite:///:memory:", "mysql://host/name"])
 def test_what_is_no_file_is_refused_with_what_to_write(url: str):
     with pytest.raises(DatabaseError, match="sqlite:///"):
         sqlite_path(url)
+
+
+def test_postgresql_has_its_own_tools_for_what_needs_a_file():
+    with pytest.raises(DatabaseError, match="pg_dump"):
+        sqlite_path("postgresql://host/name")
+
+
+def test_node_of_postgresql_has_its_place_by_database_not_by_working_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    places = [place_of(f"postgresql://me:secret@{host}/csms?ssl=off") for host in ("a", "b", "a")]
+    assert places[0] == places[2] != places[1]
+    assert places[0].parent == tmp_path / f"csms-{os.getuid()}"
+    assert "secret" not in str(places)
 
 
 def test_control_socket_lies_beside_the_database():

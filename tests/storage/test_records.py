@@ -238,7 +238,7 @@ async def test_commit_resolves_later_than_it_is_asked_for(kept):
 
 
 async def test_stations_of_a_killed_server_are_offline_at_the_next_start(migrated, tmp_path):
-    store = OnDisk(Path(shutil.copy(migrated, tmp_path / "csms.db")))
+    store = OnDisk(f"sqlite:///{shutil.copy(migrated, tmp_path / 'csms.db')}")
     await store.open()
     await store.add_station("CS-1")
     gone = unit_of(await station(store), connection=("1.6", NOW), events=[StationConnected(at=NOW, version="1.6")])
