@@ -92,6 +92,8 @@ class Settings(BaseSettings):
     http_port: int = Field(8080, ge=0, le=65535)
     admin_key: SecretStr | None = Field(None, description="Else one is generated on the first run and shown once.")
 
+    outbound_allowed: Networks = ()
+
     mqtt_url: SecretStr | None = None
     event_retention_days: float = Field(7.0, gt=0)
     event_most_rows: int = Field(10_000_000, ge=1000)
