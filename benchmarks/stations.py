@@ -13,8 +13,8 @@ from time import perf_counter
 
 from websockets.speedups import apply_mask
 
-from benchmarks.histogram import Histogram
 from benchmarks.work import Talk, Version, call
+from simulators.histogram import Histogram
 
 PASSWORD = "a-benchmark-password"
 _MASK = b"\x37\xfa\x21\x3d"

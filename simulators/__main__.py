@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import resource
-import signal
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
-import msgspec
 import typer
 
 from simulators import audit as audits
-from simulators import scenarios
+from simulators import runs, scenarios
 from simulators.connection import RefusedError
-from simulators.fleet import Fleet, Orders, default_tokens
-from simulators.ledger import Ledger, LedgerError
-from simulators.scenarios import Scenario, ScenarioError, StationPlan
+from simulators.ledger import LedgerError
+from simulators.processes import ProcessLost, drive_in
+from simulators.runs import Run, drive, on_a_fast_loop
+from simulators.scenarios import Scenario, ScenarioError
 from simulators.screen import show_report, watch
 from simulators.stored import DatabaseError
 
@@ -40,7 +36,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="End with one JSON object o
 @app.command()
 def run(
     url: Annotated[str, typer.Option(help="Where stations connect; the identity is added.")] = DEFAULT_URL,
-    stations: Stations = 10,
+    stations: Annotated[int | None, typer.Option(min=1, help="How many stations: 10, or all of the network.")] = None,
     version: Version = "mix",
     seconds: Annotated[float, typer.Option("--for", min=0.1, help="Real seconds to run, before the end.")] = 60.0,
     speed: Annotated[float, typer.Option(min=0.1, help="Simulated seconds in a real one.")] = 1.0,
@@ -48,6 +44,12 @@ def run(
     beliefs: Annotated[Path | None, typer.Option(help="Write down each session as its station saw it.")] = None,
     scenario: ScenarioName = None,
     config: ConfigFile = None,
+    network: Annotated[Path | None, typer.Option(help="Drive the stations of a file of `csms-sim network`.")] = None,
+    processes: Annotated[int, typer.Option(min=1, help="Share the stations among so many processes.")] = 1,
+    demand: Annotated[float, typer.Option(min=0, help="How many cars come: 1 is the scenario's average.")] = 1.0,
+    incident: Annotated[
+        list[str] | None, typer.Option(help="WHO@SECOND[+SECONDS]: all@60, operator:NAME@60+30, place:…, model:….")
+    ] = None,
     operator: Annotated[str | None, typer.Option(help="The operator in the URL.")] = None,
     prefix: Prefix = "SIM-",
     seed: Annotated[int, typer.Option(help="The same seed throws the same dice.")] = 0,
@@ -61,35 +63,56 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Run a fleet against a central system."""
-    dice = _scenario(config, scenario)
-    known = _passwords(passwords)
-    plans = [
-        scenarios.throw_dice(
-            dice, identity, spoken, operator=operator, password=known.get(identity, password), seed=seed
-        )
-        for identity, spoken in _identities(stations, prefix, version, dice)
-    ]
-    orders = Orders(
-        url=url,
-        seconds=seconds,
-        speed=speed,
-        ramp=ramp,
+    ordered = Run(
+        url=url, stations=stations or (0 if network else 10), version=version, seconds=seconds, speed=speed,
+        ledger=ledger, beliefs=beliefs, scenario=scenario, config=config, network=network, level=demand,
+        incidents=tuple(incident or ()), operator=operator, prefix=prefix, seed=seed, ramp=ramp,
+        tokens=tuple(token or ()), password=password, passwords=passwords, timeout=timeout, drain=drain,
         end_sessions=not leave_sessions,
-        drain=drain,
-        timeout=timeout,
-        tokens=_tokens(token),
-        ledger=_ledger(ledger),
-    )
-    fleet = _run(_run_fleet(plans, orders))
-    _close(orders.ledger)
-    if beliefs is not None:
-        beliefs.write_bytes(b"".join(msgspec.json.encode(belief) + b"\n" for belief in fleet.beliefs()))
-    summary = fleet.summary()
+    )  # fmt: skip
+    try:
+        if processes > 1:
+            summary = drive_in(ordered, processes)
+            refusal = summary.pop("last_refusal")
+        else:
+            fleet = on_a_fast_loop(drive(ordered, watch))
+            summary, refusal = fleet.summary(), fleet.tally.last_refusal
+    except (ScenarioError, LedgerError) as error:
+        _fail(str(error), UNUSABLE)
+    except ProcessLost as error:
+        _fail(str(error), FOUND)
     print(json.dumps(summary) if as_json else _plain(summary), flush=True)
-    if not fleet.tally.ever_connected:
-        _fail(_nobody_connected(url, fleet.tally.last_refusal), NOBODY_CONNECTED)
-    if fleet.unacknowledged:
-        print(_still_owed(fleet.unacknowledged, drain), file=sys.stderr)
+    if not summary["stations_connected"]:
+        _fail(_nobody_connected(url, refusal), NOBODY_CONNECTED)
+    if summary["unacknowledged"]:
+        print(_still_owed(summary["unacknowledged"], drain), file=sys.stderr)
+
+
+@app.command()
+def network(
+    out: Annotated[
+        Path, typer.Option(help="The file to write: NDJSON, for `csms station import` and `run --network`.")
+    ],
+    scale: Annotated[
+        float, typer.Option(min=0.0001, max=10, help="1 is the whole country: 1.02 million piles.")
+    ] = 0.001,
+    seed: Annotated[int, typer.Option(help="The same seed makes the same network.")] = 0,
+    config: Annotated[
+        Path | None, typer.Option(help="A description instead of the shipped config/network.toml.")
+    ] = None,
+    passwords: Annotated[bool, typer.Option(help="Give each station one, made from the seed.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Lay out a whole country's charging network, and say what it adds up to."""
+    from simulators.network import Totals, lines, read_country, write
+
+    totals = Totals()
+    try:
+        write(out, lines(read_country(config), scale, seed, passwords=passwords), totals)
+    except (ScenarioError, OSError) as error:
+        _fail(f"{out}: {error.strerror}" if isinstance(error, OSError) else str(error), UNUSABLE)
+    plain = totals.plain()
+    print(json.dumps(plain) if as_json else _plain({k: v for k, v in plain.items() if k != "by_operator"}), flush=True)
 
 
 @app.command()
@@ -102,8 +125,11 @@ def identities(
 ) -> None:
     """Print the stations of a fleet, one JSON object a line, for import into a central system."""
     dice = _scenario(config, scenario)
-    for identity, spoken in _identities(stations, prefix, version, dice):
-        print(json.dumps({"id": identity, "version": spoken.value}))
+    try:
+        for identity, spoken in runs.identities(stations, prefix, version, dice):
+            print(json.dumps({"id": identity, "version": spoken.value}))
+    except ScenarioError as error:
+        _fail(str(error), UNUSABLE)
 
 
 @app.command()
@@ -160,52 +186,6 @@ def reference(
     print(json.dumps(facts) if as_json else _plain(facts))
 
 
-async def _run_fleet(plans: list[StationPlan], orders: Orders) -> Fleet:
-    _allow_sockets(len(plans))
-    fleet = Fleet(plans, orders)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, fleet.stop)
-    watching = asyncio.create_task(watch(fleet), name="fleet display")
-    try:
-        await fleet.run()
-    finally:
-        watching.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await watching
-    return fleet
-
-
-def _run(main: Any) -> Any:
-    """Run on uvloop where there is one: it carries half as many stations again."""
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.run(main)
-    return uvloop.run(main)
-
-
-def _allow_sockets(stations: int) -> None:
-    """Each station is a descriptor; take what the system grants."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = stations + 200
-    if soft < wanted:
-        granted = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (granted, hard))
-        if granted < wanted:
-            print(
-                f"only {granted} descriptors are allowed: raise `ulimit -n` for so many stations",
-                file=sys.stderr,
-            )
-
-
-def _identities(stations: int, prefix: str, version: str, dice: Scenario) -> Iterable[tuple[str, scenarios.Version]]:
-    if version not in ("1.6", "2.0.1", "mix"):
-        _fail(f"--version {version} is none of 1.6, 2.0.1, mix", UNUSABLE)
-    for number in range(1, stations + 1):
-        yield scenarios.identity_of(number, prefix), scenarios.version_of(number, version, dice.share_201)
-
-
 def _scenario(config: Path | None, name: str | None) -> Scenario:
     try:
         return scenarios.load(config, name)
@@ -213,41 +193,7 @@ def _scenario(config: Path | None, name: str | None) -> Scenario:
         _fail(str(error), UNUSABLE)
 
 
-def _tokens(given: list[str] | None) -> list[str]:
-    tokens = given or default_tokens()
-    if too_long := [token for token in tokens if len(token) > 20]:
-        _fail(f"tokens have at most 20 characters in OCPP 1.6: {too_long[0]}", UNUSABLE)
-    return tokens
-
-
-def _passwords(path: Path | None) -> dict[str, str]:
-    if path is None:
-        return {}
-    try:
-        lines = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
-        return {line["station"]: line["password"] for line in lines if line.get("password") is not None}
-    except (OSError, ValueError, KeyError, AttributeError) as error:
-        _fail(f'{path} has no lines of {{"station": …, "password": …}}: {error}', UNUSABLE)
-
-
-def _ledger(path: Path | None) -> Ledger | None:
-    if path is None:
-        return None
-    try:
-        return Ledger(path)
-    except LedgerError as error:
-        _fail(str(error), UNUSABLE)
-
-
-def _close(ledger: Ledger | None) -> None:
-    if ledger is not None:
-        try:
-            ledger.close()
-        except LedgerError as error:
-            _fail(str(error), UNUSABLE)
-
-
-def _nobody_connected(url: str, error: Exception | None) -> str:
+def _nobody_connected(url: str, error: Exception | str | None) -> str:
     """What the server said, and what to do."""
     remedies = {
         400: "It speaks none of the versions asked for: try --version 1.6 or --version 2.0.1.",

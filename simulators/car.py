@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from random import Random
+
+from simulators.dice import Dice
 
 _STEP = 30.0  # Seconds over which the power counts as constant while integrating.
 _TRICKLE = 0.05  # Share of its power a battery still takes on DC when it is all but full.
@@ -49,7 +50,7 @@ class Car:
         return self.soc >= _FULL
 
 
-def arriving_car(rng: Random, *, dc: bool) -> Car:
+def arriving_car(rng: Dice, *, dc: bool) -> Car:
     """One of the cars on the road: half empty at a fast charger, less so at a slow one."""
     soc = rng.triangular(0.05, 0.75, 0.25) if dc else rng.triangular(0.15, 0.9, 0.5)
     power = rng.choice((80_000, 120_000, 150_000, 250_000)) if dc else rng.choice((7_400, 11_000, 22_000))

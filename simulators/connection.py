@@ -200,8 +200,12 @@ async def open_connection(
     identity: str,
     password: str | None = None,
     timeout: float = 30.0,
+    local: str | None = None,
 ) -> None:
-    """Connect; from then on `listener` is told everything, a connection that cannot be made included."""
+    """Connect; from then on `listener` is told everything, a connection that cannot be made included.
+
+    `local`: the address to connect from; one has no more than some 28,000 ports.
+    """
     uri = parse_uri(url)
     handshake = _handshake(uri, version, identity, password)
     loop = asyncio.get_running_loop()
@@ -209,7 +213,8 @@ async def open_connection(
     connection = Connection(listener, handshake)
     try:
         async with asyncio.timeout(timeout):
-            await loop.create_connection(lambda: connection, uri.host, uri.port, ssl=tls)
+            address = None if local is None else (local, 0)
+            await loop.create_connection(lambda: connection, uri.host, uri.port, ssl=tls, local_addr=address)
     except OSError as error:  # TimeoutError is one too.
         connection._tell_lost(error)
     else:

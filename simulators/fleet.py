@@ -14,6 +14,8 @@ from csms.ocpp.version import Version
 from simulators import v16_talk, v201_talk
 from simulators.clock import Clock
 from simulators.connection import open_connection, station_url
+from simulators.demand import Demand
+from simulators.incidents import Incident
 from simulators.ledger import Ledger
 from simulators.scenarios import StationPlan
 from simulators.station import Station
@@ -24,6 +26,7 @@ TALKS = {Version.V16: v16_talk, Version.V201: v201_talk}
 TICK = 1.0  # Seconds between two looks at the deadlines of all calls.
 DRAIN = 30.0  # Seconds the end of a run waits for what the server still owes an answer.
 GOODBYE = 0.5  # Seconds of the drain kept for closing; a server that does not close by then is cut off.
+PER_ADDRESS = 10_000  # Well below the ports that one address has.
 _MAX_DIALLING = 500  # Handshakes under way at once; more would only time out in the server's queue.
 
 
@@ -40,6 +43,11 @@ class Orders:
     timeout: float = 30.0
     tokens: list[str] = field(default_factory=lambda: default_tokens())
     ledger: Ledger | None = None
+    demand: Demand = field(default_factory=Demand)
+    incidents: tuple[Incident, ...] = ()
+    addresses: int | None = (
+        None  # Connect from 127.0.<this>.1 on, PER_ADDRESS stations each; None: as the system likes.
+    )
 
 
 def default_tokens(how_many: int = 100) -> list[str]:
@@ -63,6 +71,7 @@ class Fleet:
             tally=self.tally,
             ledger=orders.ledger,
             timeout=orders.timeout,
+            demand=orders.demand,
             run=f"{int(time.time() * 1000):x}",
         )
         self.stations = [Station(plan, self.world) for plan in plans]
@@ -76,13 +85,17 @@ class Fleet:
     async def run(self) -> None:
         """Connect at the ramp's rate, live for the time ordered, then end gracefully."""
         self._started = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
         ticker = asyncio.create_task(self._tick(), name="fleet ticker")
+        incidents = [loop.call_later(incident.at, self._befall, incident) for incident in self.orders.incidents]
         try:
             await self._ramp_up()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), self._left())
             await self._end()
         finally:
+            for incident in incidents:
+                incident.cancel()
             ticker.cancel()
             for task in self._dialling:
                 task.cancel()
@@ -142,6 +155,12 @@ class Fleet:
             for station in self.stations:
                 station.tick(now)
 
+    def _befall(self, incident: Incident) -> None:
+        if not self.ending:
+            for station in self.stations:
+                if incident.befalls(station.plan):
+                    station.link.keep_away(incident.seconds)
+
     def _dial(self, station: Station) -> None:
         task = asyncio.get_running_loop().create_task(self._open(station))
         self._dialling.add(task)
@@ -158,8 +177,19 @@ class Fleet:
                 identity=plan.identity,
                 password=plan.password,
                 timeout=self.orders.timeout,
+                local=self._address(),
             )
 
+    def _address(self) -> str | None:
+        """Where the next connection comes from: addresses take turns."""
+        first = self.orders.addresses
+        if first is None:
+            return None
+        number = self._opened // PER_ADDRESS % (1 + len(self.stations) // PER_ADDRESS)
+        self._opened += 1
+        return f"127.0.{first + number // 250}.{1 + number % 250}"
+
+    _opened = 0
     connected_at_end = 0
 
     def summary(self) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from simulators.connection import Connection, RefusedError
 if TYPE_CHECKING:
     from simulators.station import Station
 
-BACK_OFF = (5.0, 300.0)  # First and longest wait before a reconnect: simulated seconds, doubling.
+# The defaults of OCPP 2.0.1 (OCPPCommCtrlr.RetryBackOff…, part 4 5.3), in simulated seconds; 1.6 has none of its own.
+WAIT_MINIMUM, RANDOM_RANGE, REPEAT_TIMES = 10.0, 10.0, 3
 BACK_OFF_FLOOR = 0.1  # Real seconds: a fast clock must not turn back-off into an attack.
 BACK_OFF_CAP = 20.0  # Real seconds on a fast clock: the run is short.
 
@@ -83,10 +84,9 @@ class Link:
     def back_off(self, error: Exception | None) -> float:
         """Real seconds to wait: random, doubling, capped, and at least what the server asked for."""
         clock, rng = self._station.world.clock, self._station.rng
-        first, longest = BACK_OFF
-        wait = min(first * 2**self._tries, longest) / clock.speed
-        self._tries = min(self._tries + 1, 10)
-        wait = max(rng.uniform(0.5, 1.5) * wait, BACK_OFF_FLOOR)
+        wait = WAIT_MINIMUM * 2**self._tries + rng.uniform(0, RANDOM_RANGE)
+        self._tries = min(self._tries + 1, REPEAT_TIMES)
+        wait = max(wait / clock.speed, BACK_OFF_FLOOR)
         if clock.speed > 1:
             wait = min(wait, BACK_OFF_CAP)
         if isinstance(error, RefusedError) and error.retry_after:
@@ -98,6 +98,15 @@ class Link:
         self._tries = 0
 
     # -- outages --------------------
+
+    def keep_away(self, seconds: float) -> None:
+        """Lose the connection now; for so many real seconds (0: none) there is no way back."""
+        self._off = seconds > 0 or self._off
+        if seconds > 0:
+            self._retry = cancelled(self._retry)
+            self._outage = cancelled(self._outage)
+            self._outage = self._station.world.clock.later_wall(seconds, self._come_back)
+        self.cut()
 
     def expect_outages(self) -> None:
         """As the scenario has them, from the first registration on."""

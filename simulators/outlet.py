@@ -38,6 +38,7 @@ REMOTE_PLUG_AFTER = (1.0, 3.0)
 FULL_CAR_LEAVES_AFTER = (60.0, 600.0)
 UNPLUG_AFTER = (10.0, 90.0)
 REPAIR_AFTER = (120.0, 900.0)
+FIRST_CAR_WITHIN = 60.0
 
 
 class Outlet:
@@ -68,9 +69,24 @@ class Outlet:
 
     def expect_car(self) -> None:
         """Wait for the next car, if any come to this station."""
-        rate = self.station.plan.sessions_per_hour
-        if rate > 0 and not self.station.closing and self.phase is Phase.AVAILABLE:
-            self._next(self.station.rng.expovariate(rate / 3600), self._car_arrives)
+        station, demand = self.station, self.station.world.demand
+        rate = station.plan.sessions_per_hour * demand.peak
+        if rate <= 0 or station.closing or self.phase is not Phase.AVAILABLE:
+            return
+        if not station.sessions and station.rng.random() < station.plan.busy_share * demand.at(
+            station.world.clock.now()
+        ):
+            self._next(station.rng.uniform(0, FIRST_CAR_WITHIN), self._car_arrives)
+        else:
+            self._next(station.rng.expovariate(rate / 3600), self._car_may_arrive)
+
+    def _car_may_arrive(self) -> None:
+        """Cars are drawn at the rate of the busiest hour, and thinned out at others."""
+        demand = self.station.world.demand
+        if self.station.rng.random() * demand.peak < demand.at(self.station.world.clock.now()):
+            self._car_arrives()
+        else:
+            self.expect_car()
 
     def _car_arrives(self) -> None:
         self._plug_in()
@@ -148,7 +164,7 @@ class Outlet:
     def _plug_in(self) -> None:
         rng, plan = self.station.rng, self.station.plan
         self.car = arriving_car(rng, dc=plan.dc)
-        self._wanted_wh = rng.uniform(*plan.session_energy_kwh) * 1000
+        self._wanted_wh = plan.wanted_wh(rng)
         self._fails_at_wh = rng.uniform(0, self._wanted_wh) if rng.random() < plan.fault_share else None
         self._enter(Phase.PREPARING)
 

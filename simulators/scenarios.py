@@ -11,6 +11,7 @@ from random import Random
 import msgspec
 
 from csms.ocpp.version import Version
+from simulators.dice import Dice
 
 _UNITS_201 = ("kWh", "Wh*10^3", "kWh*10^-3")
 
@@ -70,19 +71,29 @@ class StationPlan:
     fault_share: float = 0.0
     outages_per_hour: float = 0.0
     outage_s: tuple[float, float] = (60.0, 1200.0)
+    busy_share: float = 0.0  # How likely an outlet finds a car waiting when the run begins.
+    log_normal: bool = False  # `session_energy_kwh` is then (mean, sigma), else [least, most].
+    groups: tuple[str, ...] = ()  # What it may fail together with: operator:…, place:…, model:….
+
+    def wanted_wh(self, dice: Dice) -> float:
+        """What the next driver wants."""
+        one, other = self.session_energy_kwh
+        if self.log_normal:
+            return 1000 * one * dice.lognormvariate(-other * other / 2, other)
+        return 1000 * dice.uniform(one, other)
 
 
-def default_file() -> Path:
-    """`config/fleet.toml` beside the packages (a checkout), or the copy inside `csms` (an installation)."""
-    beside = Path(__file__).resolve().parent.parent / "config" / "fleet.toml"
+def config_file(name: str) -> Path:
+    """A file of `config/` beside the packages (a checkout), or its copy inside `csms` (an installation)."""
+    beside = Path(__file__).resolve().parent.parent / "config" / name
     if beside.is_file():
         return beside
-    return Path(find_spec("csms").submodule_search_locations[0]) / "config" / "fleet.toml"
+    return Path(find_spec("csms").submodule_search_locations[0]) / "config" / name
 
 
 def load(file: Path | None = None, name: str | None = None) -> Scenario:
     """The scenario of that name, or the file's default one."""
-    path = file or default_file()
+    path = file or config_file("fleet.toml")
     try:
         content = msgspec.convert(tomllib.loads(path.read_text("utf-8")), _File)
     except OSError as error:

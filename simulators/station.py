@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from random import Random
 from typing import Any
 from uuid import NAMESPACE_OID, uuid5
 
@@ -21,6 +20,7 @@ from csms.ocpp.frames import Call
 from simulators.calls import Calls, Done
 from simulators.connection import Connection
 from simulators.delivery import Delivery
+from simulators.dice import Dice
 from simulators.link import Link
 from simulators.mailbox import Kind, Mailbox
 from simulators.outlet import Outlet, Phase
@@ -47,7 +47,7 @@ class Station:
         self.plan = plan
         self.world = world
         self.talk = world.talks[plan.version]
-        self.rng = Random(plan.seed)
+        self.rng = Dice(plan.seed)
         self.outlets = [
             Outlet(self, number, plan.power_w, self.rng.uniform(0, 5_000_000)) for number in range(1, plan.outlets + 1)
         ]

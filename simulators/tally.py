@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from array import array
 from collections import Counter
 
-_KEPT_LATENCIES = 500_000
+from simulators.histogram import Histogram
 
 
 class Tally:
@@ -23,14 +22,11 @@ class Tally:
         self.peak = 0
         self.ever_connected = 0
         self.last_refusal: Exception | None = None
-        self._latencies = array("d")
+        self.latencies = Histogram()
 
     def took(self, seconds: float) -> None:
         self.answered += 1
-        if len(self._latencies) < _KEPT_LATENCIES:
-            self._latencies.append(seconds)
-        else:  # A ring: the latest count.
-            self._latencies[self.answered % _KEPT_LATENCIES] = seconds
+        self.latencies.add(seconds)
 
     def connection(self, change: int) -> None:
         self.connected += change
@@ -38,8 +34,5 @@ class Tally:
 
     def latency_ms(self, *quantiles: float) -> list[float | None]:
         """The latency below which that share of the answers came, in milliseconds."""
-        ordered = sorted(self._latencies)
-        if not ordered:
-            return [None for _ in quantiles]
-        last = len(ordered) - 1
-        return [round(ordered[round(quantile * last)] * 1000, 2) for quantile in quantiles]
+        known = self.latencies.total > 0
+        return [round(self.latencies.quantile(share) * 1000, 2) if known else None for share in quantiles]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from csms.ocpp.version import Version
+from simulators.demand import Demand
 from simulators.ledger import Ledger
 from simulators.talk import Talk
 from simulators.tally import Tally
@@ -26,4 +27,5 @@ class World:
     tally: Tally
     ledger: Ledger | None = None
     timeout: float = 30.0  # Real seconds a call waits for its answer.
+    demand: Demand = field(default_factory=Demand)
     run: str = "0"  # In ids, so that two runs never use the same.

@@ -9,7 +9,7 @@ from simulators.session import Why
 def test_a_session_moves_the_register_up_and_its_end_frees_the_outlet(glass):
     outlet = glass.charge()
     before = outlet.reading().register_wh
-    glass.pass_time(600)
+    glass.pass_time(120)
     outlet.stop(Why.LOCAL)
     glass.pass_time(600)
     assert outlet.reading().register_wh > before

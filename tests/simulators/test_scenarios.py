@@ -12,7 +12,7 @@ from simulators.scenarios import Scenario, ScenarioError, load, throw_dice, vers
 
 
 def test_every_scenario_shipped_can_be_loaded():
-    path = scenarios.default_file()
+    path = scenarios.config_file("fleet.toml")
     names = tomllib.loads(path.read_text())["scenario"]
 
     assert {"everyday", "demo", "busy", "rough", "idle"} <= set(names)
@@ -29,7 +29,7 @@ def test_the_shipped_file_writes_down_the_defaults_it_promises():
 def test_an_installed_wheel_finds_its_copy(tmp_path, monkeypatch):
     monkeypatch.setattr(scenarios, "__file__", str(tmp_path / "simulators" / "scenarios.py"))
 
-    assert scenarios.default_file().parts[-3:] == ("csms", "config", "fleet.toml")
+    assert scenarios.config_file("fleet.toml").parts[-3:] == ("csms", "config", "fleet.toml")
 
 
 @pytest.mark.parametrize(

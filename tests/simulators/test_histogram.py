@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from benchmarks.histogram import Histogram
+from simulators.histogram import Histogram
 
 
 def filled(durations):

@@ -27,6 +27,12 @@ class Histogram:
         if seconds > self.worst:
             self.worst = seconds
 
+    def merge(self, other: Histogram) -> None:
+        """Count what the other has counted, too."""
+        self._counts = [mine + theirs for mine, theirs in zip(self._counts, other._counts, strict=True)]
+        self.total += other.total
+        self.worst = max(self.worst, other.worst)
+
     def quantile(self, share: float) -> float:
         """The duration (s) within which at least `share` of all lie: their bucket's upper edge; 0 of none."""
         wanted, seen = ceil(share * self.total), 0

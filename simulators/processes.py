@@ -1,0 +1,137 @@
+"""One fleet over several processes, seen as one: a process drives a part, and tells how it goes once a second."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+import msgspec
+
+from simulators.fleet import Fleet
+from simulators.histogram import Histogram
+from simulators.national import Part
+from simulators.runs import Run, check, drive, on_a_fast_loop
+from simulators.screen import LINE_EVERY
+
+_TELL = 1.0  # s
+
+# Numbers of a summary that stand for the whole fleet when added up.
+_SUMS = (
+    "stations", "stations_connected", "stations_connected_at_end", "messages", "answered", "commands",
+    "sessions_opened", "sessions_closed", "sessions_acknowledged", "energy_wh", "unacknowledged", "unanswered",
+    "reconnects",
+)  # fmt: skip
+
+
+class ProcessLost(Exception):
+    """A process of the fleet ended before its time."""
+
+
+def drive_in(run: Run, processes: int) -> dict[str, Any]:
+    """Drive the run in so many processes; the summary of all of them together. ProcessLost when one dies."""
+    check(run)
+    spawn = multiprocessing.get_context("spawn")
+    pipes, children = [], []
+    for number in range(processes):
+        ours, theirs = spawn.Pipe(duplex=False)
+        part = msgspec.structs.replace(run, part=Part(number, processes))
+        child = spawn.Process(target=_child, args=(part, theirs), name=f"fleet-{number + 1}")
+        child.start()
+        theirs.close()
+        pipes.append(ours)
+        children.append(child)
+    with _signals_passed_to(children):
+        summaries = _followed(pipes, children)
+    for child in children:
+        child.join()
+    return _sum(summaries)
+
+
+def _child(run: Run, pipe: Connection) -> None:
+    fleet = on_a_fast_loop(drive(run, lambda fleet: _tell(fleet, pipe)))
+    refusal = fleet.tally.last_refusal
+    pipe.send(("end", fleet.summary(), fleet.tally.latencies, None if refusal is None else str(refusal)))
+    pipe.close()
+
+
+async def _tell(fleet: Fleet, pipe: Connection) -> None:
+    while True:
+        await asyncio.sleep(_TELL)
+        tally = fleet.tally
+        pipe.send(("now", (fleet.seconds, tally.connected, len(fleet.stations), tally.answered, fleet.unacknowledged)))
+
+
+def _followed(pipes: list[Connection], children: list[Any]) -> list[tuple[dict[str, Any], Histogram, str | None]]:
+    """Show how it goes until every process has told its end."""
+    state: dict[Connection, tuple] = {}
+    ended: list[tuple[dict[str, Any], Histogram, str | None]] = []
+    open_, told = list(pipes), 0.0
+    while open_:
+        for pipe in wait(open_):
+            try:
+                kind, *rest = pipe.recv()
+            except EOFError:
+                child = children[pipes.index(pipe)]
+                child.join()
+                raise ProcessLost(
+                    f"{child.name} ended with status {child.exitcode}: its own words stand above"
+                ) from None
+            if kind == "end":
+                ended.append(tuple(rest))
+                open_.remove(pipe)
+            else:
+                state[pipe] = rest[0]
+        seconds = max((each[0] for each in state.values()), default=0.0)
+        if len(state) == len(pipes) and seconds - told >= LINE_EVERY and open_:
+            told = seconds
+            _, connected, stations, answered, owed = (sum(column) for column in zip(*state.values(), strict=True))
+            print(
+                f"{seconds:.0f} s: {connected} of {stations} stations connected, {answered} messages answered, "
+                f"{owed} messages owed",
+                file=sys.stderr, flush=True,
+            )  # fmt: skip
+    return ended
+
+
+def _sum(parts: list[tuple[dict[str, Any], Histogram, str | None]]) -> dict[str, Any]:
+    summaries = [summary for summary, _, _ in parts]
+    whole: dict[str, Any] = {name: sum(summary[name] for summary in summaries) for name in _SUMS}
+    for name in ("refused", "errors"):
+        keys = {key for summary in summaries for key in summary[name]}
+        whole[name] = {key: sum(summary[name].get(key, 0) for summary in summaries) for key in sorted(keys)}
+    latencies = Histogram()
+    for _, part, _ in parts:
+        latencies.merge(part)
+    for name, share in (("latency_p50_ms", 0.5), ("latency_p99_ms", 0.99)):
+        whole[name] = round(latencies.quantile(share) * 1000, 2) if latencies.total else None
+    whole["seconds"] = max(summary["seconds"] for summary in summaries)
+    whole["processes"] = len(parts)
+    whole["last_refusal"] = next((refusal for _, _, refusal in parts if refusal), None)
+    return whole
+
+
+@contextmanager
+def _signals_passed_to(children: list[Any]) -> Iterator[None]:
+    """Whoever ends the run ends it in every process, gracefully."""
+
+    def passed(_number: int, _frame: Any) -> None:
+        for child in children:
+            if child.is_alive():
+                child.terminate()
+
+    before = {number: signal.signal(number, passed) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    except BaseException:
+        for child in children:
+            child.terminate()
+        raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
