@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import json
+from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
+from ocpp.messages import MessageType
 from ocpp.routing import after, on
 from ocpp.v16 import ChargePoint as ChargePoint16
 from ocpp.v16 import call as call16
@@ -22,6 +25,7 @@ from ocpp.v201.enums import Action as Action201
 from websockets.asyncio.client import connect
 
 from simulators.connection import station_url
+from simulators.reference_answers import Heard, answer_everything
 
 REGISTER = "Energy.Active.Import.Register"
 
@@ -55,11 +59,28 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-class Reference16(ChargePoint16):
+class Attentive:
+    """Answers everything, and remembers what it was asked, as it came over the wire."""
+
+    heard: list[Heard]
+
+    def attend(self, version: str) -> None:
+        self.heard = []
+        answer_everything(self, version)
+
+    async def route_message(self, raw_msg: str) -> None:
+        kind, _, action, *_ = [*json.loads(raw_msg), None]
+        if kind == MessageType.Call:
+            self.heard.append(Heard(action, raw_msg))
+        await super().route_message(raw_msg)
+
+
+class Reference16(Attentive, ChargePoint16):
     """A whole session in 1.6."""
 
     def __init__(self, identity: str, socket: Any, facts: Facts):
         super().__init__(identity, socket)
+        self.attend("1.6")
         self.facts = facts
         self.asked_to_start: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.asked_to_stop = asyncio.Event()
@@ -130,11 +151,12 @@ class Reference16(ChargePoint16):
         return result16.RemoteStopTransaction(status="Accepted" if same else "Rejected")
 
 
-class Reference201(ChargePoint201):
+class Reference201(Attentive, ChargePoint201):
     """A whole session in 2.0.1."""
 
     def __init__(self, identity: str, socket: Any, facts: Facts):
         super().__init__(identity, socket)
+        self.attend("2.0.1")
         self.facts = facts
         self.asked_to_start: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.asked_to_stop = asyncio.Event()
@@ -259,24 +281,39 @@ async def reference_session(
     answers a message with an error, TimeoutError when it is too slow.
     """
     facts = Facts(station=station, version=version, token=token, remote=remote, meter_start_wh=1000)
+    async with (
+        asyncio.timeout(timeout),
+        connected(url, station, version, operator=operator, password=password, facts=facts) as charge_point,
+    ):
+        await _charge(charge_point, facts, readings, step_wh)
+    return facts
+
+
+@contextlib.asynccontextmanager
+async def connected(
+    url: str,
+    station: str,
+    version: str,
+    *,
+    operator: str | None = None,
+    password: str | None = None,
+    facts: Facts | None = None,
+) -> AsyncIterator[Any]:
+    """A reference station that is connected and answers; it has not booted yet."""
     headers = {}
     if password is not None:
         headers["Authorization"] = "Basic " + base64.b64encode(f"{station}:{password}".encode()).decode()
-    async with (
-        asyncio.timeout(timeout),
-        connect(
-            station_url(url, station, operator), subprotocols=[f"ocpp{version}"], additional_headers=headers
-        ) as socket,
-    ):
-        charge_point = _STATIONS[version](station, socket, facts)
+    async with connect(
+        station_url(url, station, operator), subprotocols=[f"ocpp{version}"], additional_headers=headers
+    ) as socket:
+        charge_point = _STATIONS[version](station, socket, facts or Facts(station=station, version=version))
         listening = asyncio.create_task(charge_point.start(), name=f"reference station {station}")
         try:
-            await _charge(charge_point, facts, readings, step_wh)
+            yield charge_point
         finally:
             listening.cancel()
             with contextlib.suppress(asyncio.CancelledError, Exception):
                 await listening
-    return facts
 
 
 async def _charge(charge_point: Any, facts: Facts, readings: int, step_wh: int) -> None:

@@ -5,19 +5,23 @@ from csms.blocks import (
     availability,
     data_transfer,
     device_model,
+    installed,
+    jobs,
     local_lists,
     maintenance,
     metering,
+    monitoring,
     provisioning,
     remote_control,
     reservations,
     security,
     smart_charging,
+    standing,
     transactions,
     vendors,
 )
 
 __all__ = [
-    "authorization", "availability", "data_transfer", "device_model", "local_lists", "maintenance", "metering", "provisioning",
-    "remote_control", "reservations", "security", "smart_charging", "transactions", "vendors",
+    "authorization", "availability", "data_transfer", "device_model", "installed", "jobs", "local_lists", "maintenance", "metering",
+    "monitoring", "provisioning", "remote_control", "reservations", "security", "smart_charging", "standing", "transactions", "vendors",
 ]  # fmt: skip

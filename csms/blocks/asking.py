@@ -12,8 +12,9 @@ from typing import Any, TypeVar, get_args, get_type_hints
 
 import msgspec
 
-from csms.domain.asked import Change
+from csms.domain.asked import Change, Forgotten
 from csms.domain.stations import Registration
+from csms.domain.unit import Reported
 from csms.ocpp.catalogue import Version, actions
 
 Settle = Callable[[Any, Any], Iterable[Change]]
@@ -59,6 +60,8 @@ _TRIGGERED = {
 }
 _REPORTS = {"GetBaseReport": "NotifyReport", "GetReport": "NotifyReport"}
 
+UNSUPPORTED = "unsupported"  # What a station refused with NotImplemented or NotSupported.
+
 _SETTLES: dict[type, list[Settle]] = {}
 
 
@@ -69,6 +72,11 @@ def settles(function: S) -> S:
     for message in get_args(wanted) or (wanted,):
         _SETTLES.setdefault(message, []).append(function)
     return function
+
+
+def settled_by(request: type) -> list[str]:
+    """The modules that know what the answer to this request changes."""
+    return list(dict.fromkeys(function.__module__ for function in _SETTLES.get(request, ())))
 
 
 def missing_id(version: Version, action: str, payload: Any) -> tuple[str, ...] | None:
@@ -117,6 +125,13 @@ def changes(version: Version, action: str, request: bytes, response: bytes | Non
         return [change for function in functions for change in function(asked, answered)]
     except (msgspec.DecodeError, ValueError, RecursionError):
         return []
+
+
+def capability(action: str, status: str, error: Any) -> list[Change]:
+    """Remember what a station says it cannot do, until it does it (T83)."""
+    if status == "error" and error["code"] in ("NotImplemented", "NotSupported"):
+        return [Reported(UNSUPPORTED, action, msgspec.json.encode(error))]
+    return [Forgotten(UNSUPPORTED, prefix=action)] if status == "answered" else []
 
 
 def _trigger(request: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import msgspec
 
@@ -11,6 +10,7 @@ from csms.blocks.asking import settles
 from csms.blocks.availability import connectors_in_events
 from csms.blocks.dispatch import Context, answers
 from csms.blocks.reports import keep, takes_part
+from csms.blocks.secrets import is_secret
 from csms.domain.events import ComponentNotified
 from csms.domain.stations import trusted_time
 from csms.domain.unit import Noted, Reported
@@ -21,11 +21,6 @@ MONITOR = "monitor"
 VALUE = "value"  # Of one attribute of a variable, as read or written last.
 EVENT = "event"
 CONFIGURATION = "configuration"  # 1.6: keys and values.
-
-# Values that are written and never shown.
-MASK = "********"
-SECRET_KEYS = frozenset({"authorizationkey"})
-SECRET_VARIABLES = frozenset({"basicauthpassword"})
 
 # How grave a notification is when no monitor of the station says so: 0 danger … 9 debug (2.0.1 N07).
 TRIGGER_SEVERITY = {"Alerting": 5, "Delta": 8, "Periodic": 9}
@@ -148,27 +143,6 @@ def variables_set(request: v201.SetVariables, response: v201.SetVariablesRespons
         place = variable_key(data.component, data.variable), data.attribute_type or "Actual"
         if place in taken and not is_secret(data.variable.name):
             yield _variable(data.component, data.variable, data.attribute_type, data.attribute_value)
-
-
-def is_secret(name: str) -> bool:
-    """Whether a configuration key (1.6) or variable (2.x) of this name holds a password."""
-    return name.lower() in SECRET_KEYS | SECRET_VARIABLES
-
-
-def masked(action: str, request: Any) -> Any:
-    """A request as it may be recorded and shown: without passwords."""
-    try:
-        if action == "ChangeConfiguration" and is_secret(request["key"]):
-            return {**request, "value": MASK}
-        if action == "SetVariables":
-            data = [
-                {**each, "attributeValue": MASK} if is_secret(each["variable"]["name"]) else each
-                for each in request["setVariableData"]
-            ]
-            return {**request, "setVariableData": data}
-    except (KeyError, TypeError, AttributeError):  # A tester's own idea of a request.
-        return {"masked": MASK}
-    return request
 
 
 def _variable(component: v201.Component, variable: v201.Variable, attribute: str | None, value: str | None) -> Reported:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import msgspec
+
+from csms.blocks.asking import settles
 from csms.blocks.dispatch import Context, answers, received
 from csms.blocks.reports import keep, takes_part
 from csms.domain.events import FirmwareProgressed, LogProgressed
+from csms.domain.unit import Reported
 from csms.ocpp import v16, v201
 
 FIRMWARE, PUBLICATION, LOG, DIAGNOSTICS = "firmware", "published_firmware", "log", "diagnostics"
@@ -70,3 +76,17 @@ async def display_messages(request: v201.NotifyDisplayMessages, ctx: Context) ->
 
 def _progress(ctx: Context, kind: str, request_id: int | None, request: object) -> None:
     keep(ctx, kind, LATEST if request_id is None else str(request_id), request)
+
+
+@settles
+def message_set(request: v201.SetDisplayMessage, response: v201.SetDisplayMessageResponse | None) -> Iterator[Reported]:
+    if response is not None and response.status == "Accepted":
+        yield Reported(DISPLAY, str(request.message.id), msgspec.json.encode(request.message))
+
+
+@settles
+def message_cleared(
+    request: v201.ClearDisplayMessage, response: v201.ClearDisplayMessageResponse | None
+) -> Iterator[Reported]:
+    if response is not None:  # Accepted; Unknown: the station has none of this number.
+        yield Reported(DISPLAY, str(request.id), b"null")

@@ -6,10 +6,8 @@ import msgspec
 
 from csms.blocks.dispatch import Context
 from csms.domain.events import ReportCompleted, ReportExceeded
-from csms.domain.reports import Report, continued, with_part
+from csms.domain.reports import REPORT, Report, continued, report_key, with_part
 from csms.domain.unit import Reported
-
-REPORT = "report"  # The kind under which the progress of a report is kept.
 
 _encode = msgspec.json.Encoder().encode
 _read_report = msgspec.json.Decoder(Report).decode
@@ -20,7 +18,7 @@ async def takes_part(ctx: Context, name: str, request_id: int, *, number: int | 
 
     `number` None: the parts of such reports have no numbers, and it is whole with the one after which no more comes.
     """
-    key = f"{name}:{request_id}"
+    key = report_key(name, request_id)
     found = await ctx.records.reported(ctx.station.id, REPORT, (key,))
     before = continued(_read_report(found[key]) if key in found else None, ctx.now)
     report = with_part(before, before.next if number is None else number, not more, ctx.now)

@@ -8,7 +8,9 @@ import sys
 from collections.abc import Iterator
 
 import csms.blocks as blocks
+from csms.blocks.asking import settled_by
 from csms.blocks.dispatch import handler_of
+from csms.ocpp import schemas
 from csms.ocpp.catalogue import Action, Version, actions
 
 VERSIONS = (Version.V16, Version.V201)
@@ -30,7 +32,7 @@ _BUILT = re.compile(r"\b(v16|v201)\.(\w+)\(")
 def markdown() -> str:
     return "\n".join([
         *_table("from stations", "answered by", _from_stations()), "",
-        *_table("to stations", "sent by", _to_stations()),
+        *_table("to stations", "in neutral words too | what its answer changes", _to_stations(), columns=2),
     ])  # fmt: skip
 
 
@@ -43,9 +45,9 @@ def neither_answered_nor_explained() -> list[str]:
     ]
 
 
-def _table(title: str, last: str, rows: Iterator[tuple[str, dict[Version, str], str]]) -> list[str]:
+def _table(title: str, last: str, rows: Iterator[tuple[str, dict[Version, str], str]], columns: int = 1) -> list[str]:
     versions = " | ".join(VERSIONS)
-    head = [f"| {title} | {versions} | {last} |", "| --- " * (len(VERSIONS) + 2) + "|"]
+    head = [f"| {title} | {versions} | {last} |", "| --- " * (len(VERSIONS) + 1 + columns) + "|"]
     return head + [
         f"| {name} | {' | '.join(cells.get(version, '') for version in VERSIONS)} | {how} |"
         for name, cells, how in rows
@@ -65,10 +67,21 @@ def _from_stations() -> Iterator[tuple[str, dict[Version, str], str]]:
 
 
 def _to_stations() -> Iterator[tuple[str, dict[Version, str], str]]:
+    """Everything that a system may ask is sent as a command in the specification's own words."""
     built = _requests_built()
     for name, found in _named(from_station=False):
-        cells = {version: "yes" if action.request in built else "not yet" for version, action in found.items()}
-        yield name, cells, ", ".join(dict.fromkeys(built[a.request] for a in found.values() if a.request in built))
+        cells = {version: "yes" if can_ask(action) else "no" for version, action in found.items()}
+        words = ", ".join(dict.fromkeys(built[action.request] for action in found.values() if action.request in built))
+        places = dict.fromkeys(_place(module) for action in found.values() for module in settled_by(action.request))
+        yield name, cells, f"{words} | {', '.join(places)}"
+
+
+def can_ask(action: Action) -> bool:
+    """Whether the official schema is there to judge what is sent."""
+    try:
+        return bool(schemas.official(action.version, f"{action.name}Request"))
+    except LookupError:
+        return False
 
 
 def _named(from_station: bool) -> Iterator[tuple[str, dict[Version, Action]]]:

@@ -16,9 +16,9 @@ from typing import Any
 import msgspec
 import structlog
 
-from csms.blocks.asking import changes, may_ask, missing_id, provoked, with_id
-from csms.blocks.device_model import masked
+from csms.blocks.asking import capability, changes, may_ask, missing_id, provoked, with_id
 from csms.blocks.ports import Line
+from csms.blocks.secrets import masked
 from csms.blocks.security import new_password
 from csms.domain.asked import PasswordSettled
 from csms.domain.commands import Command
@@ -34,6 +34,7 @@ _object = msgspec.json.Decoder(dict[str, Any]).decode
 
 Build = Callable[[Version], msgspec.Struct]
 
+_BUSY = "The station had too many earlier commands to answer, or took too long for them. Send it again."
 BOOT_GRACE = 5.0  # s that a station which has just come is given to boot, before it is asked something all the same.
 
 
@@ -148,9 +149,10 @@ class Desk:
         if order.version is not Version.V16 and line.registration != "accepted":
             line.allow(provoked(order.action, command.request))
         outcome = await self._call(line, command, order)
-        return await self._settle(
-            command, order, *_told(outcome, line.version, order.action), sent=_was_sent(outcome), outcome=outcome
-        )
+        status, response, error = _told(outcome, line.version, order.action)
+        if status == "offline" and self._line_of(order.target.id) is line:
+            error = {"code": "NotSent", "description": _BUSY, "details": {}}
+        return await self._settle(command, order, status, response, error, sent=_was_sent(outcome), outcome=outcome)
 
     async def _record(self, order: _Order) -> Command:
         target, request = order.target, msgspec.json.decode(order.payload)
@@ -220,7 +222,9 @@ class Desk:
                 settled.set_result(outcome)
 
         try:
-            line.call(Pending(message_id, command.action, order.payload, order.timeout, on_settled))
+            # Its turn has to come as soon as its answer would have to: a start sent much later surprises people.
+            patience = max(order.timeout, order.queue)
+            line.call(Pending(message_id, command.action, order.payload, order.timeout, on_settled, patience))
         except QueueFull:
             return Dropped(message_id, sent=False)
         return await settled
@@ -242,6 +246,7 @@ class Desk:
         changed = changes(order.version, order.action, order.payload, answer) if sent and status != "error" else []
         if (not sent or status == "error") and new_password(order.action, msgspec.json.decode(order.payload)):
             changed = [PasswordSettled(taken=False)]
+        changed += capability(order.action, status, error)
         try:
             await self._records.settled(command, target.id, changed)
         except StorageUnavailable as error:

@@ -50,6 +50,21 @@ class ListInstalled(msgspec.Struct, frozen=True, kw_only=True):
     entries: dict[str, dict[str, Any] | None]
 
 
+class ReportExpected(msgspec.Struct, frozen=True):
+    """The station said that it will send this report; parts of it may be here already."""
+
+    name: str
+    request_id: int
+
+
+class Forgotten(msgspec.Struct, frozen=True):
+    """What the station said of this kind, under keys that begin and end so, holds no longer as far as is known."""
+
+    kind: str
+    prefix: str = ""
+    suffix: str = ""
+
+
 class PasswordSettled(msgspec.Struct, frozen=True):
     """The station took its new password, or it did not: then the old one holds."""
 
@@ -58,7 +73,8 @@ class PasswordSettled(msgspec.Struct, frozen=True):
 
 Change = (
     PasswordSettled | ReservationMade | ReservationMoved | ProfileInstalled | ProfilesCleared | ListInstalled | Reported
-)
+    | ReportExpected | Forgotten
+)  # fmt: skip
 
 
 def reservation_state(status: str, expires_at: datetime, now: datetime) -> str:

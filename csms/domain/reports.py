@@ -7,11 +7,13 @@ expires: what then comes under its number begins another (T85, I7).
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Literal
 
 import msgspec
 
 from csms.domain.sessions import with_seq
 
+REPORT = "report"  # The kind under which the progress of a report is kept.
 MOST_PARTS = 10_000
 MOST_GAPS = 100
 EXPIRES_AFTER = timedelta(minutes=10)
@@ -29,10 +31,20 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     def complete(self) -> bool:
         return self.last is not None and bool(self.seen) and self.seen[0][0] == 0 and self.last <= self.seen[0][1]
 
+    def state(self, now: datetime) -> Literal["complete", "partial", "timed_out"]:
+        """What is known of it by now; parts that never come are not waited for."""
+        if self.complete:
+            return "complete"
+        return "partial" if now - self.at <= EXPIRES_AFTER else "timed_out"
+
     @property
     def next(self) -> int:
         """The number of the next part, for reports whose parts have none."""
         return self.seen[-1][1] + 1 if self.seen else 0
+
+
+def report_key(name: str, request_id: int) -> str:
+    return f"{name}:{request_id}"
 
 
 def continued(report: Report | None, at: datetime) -> Report:

@@ -21,16 +21,23 @@ MAX_QUEUED = 100
 class Pending:
     """A call of ours. `settled` gets `Answered`, `Refused`, `Expired` or `Dropped`, exactly once."""
 
-    __slots__ = ("action", "deadline", "id", "payload", "settled", "timeout")
+    __slots__ = ("action", "deadline", "id", "patience", "payload", "settled", "timeout")
 
     def __init__(
-        self, message_id: str, action: str, payload: bytes, timeout: float, settled: Callable[[Outcome], None]
+        self,
+        message_id: str,
+        action: str,
+        payload: bytes,
+        timeout: float,
+        settled: Callable[[Outcome], None],
+        patience: float | None = None,
     ):
         self.id = message_id
         self.action = action
         self.payload = payload
         self.timeout = timeout
-        self.deadline: float | None = None  # Set when sent: waiting in our queue does not count.
+        self.deadline: float | None = None  # In our queue: when to be sent by (None: whenever); then: when answered by.
+        self.patience = patience  # s in our queue, after which it is dropped unsent: nobody expects it any more.
         self.settled = settled
 
 
@@ -58,7 +65,7 @@ class Expired:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """The conversation ended first. `sent` tells whether the call may have taken effect."""
+    """The conversation, or the time it could be sent in, ended first. `sent` tells whether the call may have taken effect."""
 
     id: str
     sent: bool
@@ -122,6 +129,8 @@ class Peer:
             self._queue = deque()
         if len(self._queue) >= MAX_QUEUED:
             raise QueueFull
+        if pending.patience is not None:
+            pending.deadline = now + pending.patience
         self._queue.append(pending)
         return None
 
@@ -160,9 +169,12 @@ class Peer:
 
     def _next(self, now: float) -> bytes | None:
         # A sink that was just settled may have sent a call of its own.
-        if not self._queue or self.waiting is not None:
-            return None
-        return self._send(self._queue.popleft(), now)
+        while self._queue and self.waiting is None:
+            pending = self._queue.popleft()
+            if pending.deadline is None or now <= pending.deadline:
+                return self._send(pending, now)
+            pending.settled(Dropped(pending.id, sent=False))
+        return None
 
     def _send(self, pending: Pending, now: float) -> bytes:
         self.waiting = pending

@@ -28,7 +28,19 @@ class Asked:
         return rows[:limit], str(rows[limit - 1]["id"]) if len(rows) > limit else None
 
     async def profiles(self, *, limit: int, cursor: str | None, **narrowed: str | None) -> Page:
-        return await self._by_station(charging_profiles, charging_profiles.c.profile_id, limit, cursor, narrowed)
+        """`confirmed_at`: when it was installed, or the station last said that it holds it."""
+        held = charging_profiles.c
+        key = sa.cast(held.evse_id, sa.Text).concat("/").concat(sa.cast(held.profile_id, sa.Text))
+        said = (
+            sa.select(reported.c.reported_at)
+            .where(
+                reported.c.station_id == held.station_id, reported.c.kind == "charging_profile", reported.c.key == key
+            )
+            .scalar_subquery()
+        )
+        confirmed = sa.case((said > held.installed_at, said), else_=held.installed_at).label("confirmed_at")
+        extra = (confirmed, stations.c.booted_at)
+        return await self._by_station(charging_profiles, held.profile_id, limit, cursor, narrowed, extra)
 
     async def local_lists(self, *, limit: int, cursor: str | None, **narrowed: str | None) -> Page:
         return await self._by_station(local_lists, local_lists.c.version, limit, cursor, narrowed)
@@ -55,9 +67,10 @@ class Asked:
         return rows[:limit], str(rows[limit - 1]["id"]) if len(rows) > limit else None
 
     async def _by_station(
-        self, table: sa.Table, second: sa.Column, limit: int, cursor: str | None, narrowed: dict[str, str | None]
-    ) -> Page:
-        query = _of(table, narrowed).order_by(table.c.station_id, second)
+        self, table: sa.Table, second: sa.Column, limit: int, cursor: str | None, narrowed: dict[str, str | None],
+        extra: Sequence[Any] = (),
+    ) -> Page:  # fmt: skip
+        query = _of(table, narrowed, extra).order_by(table.c.station_id, second)
         if cursor is not None:
             station, _, last = cursor.partition("-")
             at = (number(station), number(last))
@@ -69,10 +82,10 @@ class Asked:
         return rows[:limit], f"{last_row['number']}-{last_row[second.name]}" if last_row else None
 
 
-def _of(table: sa.Table, narrowed: dict[str, str | None]) -> Any:
+def _of(table: sa.Table, narrowed: dict[str, str | None], extra: Sequence[Any] = ()) -> Any:
     columns = [column for column in table.c if column.name != "station_id"]
     query = (
-        sa.select(*columns, table.c.station_id.label("number"), *_NAMED)
+        sa.select(*columns, table.c.station_id.label("number"), *_NAMED, *extra)
         .join_from(table, stations, table.c.station_id == stations.c.id)
         .join(operators, stations.c.operator_id == operators.c.id)
     )

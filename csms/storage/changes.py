@@ -10,7 +10,17 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from csms.domain.asked import Change, ListInstalled, PasswordSettled, ProfileInstalled, ProfilesCleared, ReservationMade
+from csms.domain.asked import (
+    Change,
+    Forgotten,
+    ListInstalled,
+    PasswordSettled,
+    ProfileInstalled,
+    ProfilesCleared,
+    ReportExpected,
+    ReservationMade,
+)  # fmt: skip
+from csms.domain.reports import REPORT, Report, report_key
 from csms.domain.unit import Reported, ReservationMoved
 from csms.storage.tables import charging_profiles, counters, local_lists, reported, reservations, stations
 
@@ -121,3 +131,24 @@ def _(change: Reported, connection: sa.Connection, station_id: int, now: datetim
     if not connection.execute(sa.update(reported).where(same).values(fields)).rowcount:
         row = {"station_id": station_id, "kind": change.kind, "key": change.key}
         connection.execute(sa.insert(reported).values(row | fields))
+
+
+@_keep.register
+def _(change: ReportExpected, connection: sa.Connection, station_id: int, now: datetime) -> None:
+    """Its parts may have come before the answer was settled: what they made of it stays."""
+    table, key = reported.c, report_key(change.name, change.request_id)
+    same = sa.and_(table.station_id == station_id, table.kind == REPORT, table.key == key)
+    if connection.execute(sa.select(table.key).where(same)).first() is None:
+        row = {"station_id": station_id, "kind": REPORT, "key": key, "data": _text(Report(now)).decode()}
+        connection.execute(sa.insert(reported).values(row | {"reported_at": now}))
+
+
+@_keep.register
+def _(change: Forgotten, connection: sa.Connection, station_id: int, now: datetime) -> None:
+    table = reported.c
+    named = [table.station_id == station_id, table.kind == change.kind]
+    if change.prefix:
+        named.append(table.key.startswith(change.prefix, autoescape=True))
+    if change.suffix:
+        named.append(table.key.endswith(change.suffix, autoescape=True))
+    connection.execute(sa.delete(reported).where(*named))

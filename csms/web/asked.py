@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from fastapi import APIRouter, Depends, Query
 from pydantic import Field
 
 from csms.domain.asked import reservation_state
+from csms.domain.reports import REPORT, Report
+from csms.storage.queries import Row
 from csms.web.access import Reader
 from csms.web.models import Name, Page, Shape
 from csms.web.services import Services, services_of
@@ -46,6 +48,7 @@ class ProfileView(Shape):
     stack_level: int
     profile: dict[str, Any]
     installed_at: datetime
+    confirmed: bool = Field(description="Whether it is certain since the station's last boot, which may undo it.")
 
 
 class LocalListView(Shape):
@@ -89,7 +92,13 @@ async def list_profiles(
     rows, next_cursor = await services.asked.profiles(
         operator=caller.within(operator), station=station_id, limit=limit, cursor=cursor
     )
-    items = [ProfileView(**{**row, "profile": msgspec.json.decode(row["profile"])}) for row in rows]
+    items = [
+        ProfileView(
+            **{**row, "profile": msgspec.json.decode(row["profile"])},
+            confirmed=row["booted_at"] is None or row["confirmed_at"] >= row["booted_at"],
+        )
+        for row in rows
+    ]
     return Page(items=items, next=next_cursor)
 
 
@@ -115,6 +124,15 @@ class SaidView(Shape):
     key: str
     data: Any = Field(description="As the station said it, in the specification's spelling.")
     reported_at: datetime
+    confirmed: bool = Field(description="Whether it was said since the station's last boot: reboots may undo it.")
+
+
+class ReportView(Shape):
+    report: str
+    request_id: int
+    state: Literal["complete", "partial", "timed_out"]
+    parts: int = Field(description="How many are here.")
+    at: datetime = Field(description="When its latest part came, or when it was promised.")
 
 
 class NoteView(Shape):
@@ -138,8 +156,12 @@ KINDS = {
     "charging-needs": ("charging_needs", "charging_schedule"),
     "display-messages": ("display_message",),
     "customer-information": ("customer_information",),
-    "jobs": ("firmware", "published_firmware", "log", "diagnostics"),
-    "reports": ("report",),
+    "monitoring": ("monitoring_base", "monitoring_level"),
+    "availability": ("availability",),
+    "network-profiles": ("network_profile",),
+    "certificates": ("certificate",),
+    "unsupported": ("unsupported",),
+    "jobs": ("job", "firmware", "published_firmware", "log", "diagnostics"),
 }
 
 
@@ -156,12 +178,41 @@ def _said(name: str, kinds: tuple[str, ...]) -> None:
         """The latest that the station said, by key."""
         station = await find_station(services, caller, operator, id)
         rows, next_cursor = await services.asked.said(station["number"], kinds, limit=limit, cursor=cursor)
-        items = [SaidView(**{**row, "data": msgspec.json.decode(row["data"])}) for row in rows]
+        booted = station["booted_at"]
+        items = [
+            SaidView(
+                **{**row, "data": msgspec.json.decode(row["data"])},
+                confirmed=booted is None or row["reported_at"] >= booted,
+            )
+            for row in rows
+        ]
         return Page(items=items, next=next_cursor)
 
 
 for _name, _kinds in KINDS.items():
     _said(_name, _kinds)
+
+
+@router.get("/stations/{id}/reports", tags=["stations"])
+async def show_reports(
+    id: str,
+    services: ServicesOf,
+    caller: Reader,
+    operator: Operator = None,
+    limit: Limit = 1000,
+    cursor: str | None = None,
+) -> Page[ReportView]:
+    """How far the reports are that come in parts; one whose parts stopped coming has timed out (T85)."""
+    station = await find_station(services, caller, operator, id)
+    rows, next_cursor = await services.asked.said(station["number"], (REPORT,), limit=limit, cursor=cursor)
+    return Page(items=[_report_view(row, services.clock()) for row in rows], next=next_cursor)
+
+
+def _report_view(row: Row, now: datetime) -> ReportView:
+    report = msgspec.json.decode(row["data"], type=Report)
+    name, _, number = row["key"].rpartition(":")
+    parts = sum(high - low + 1 for low, high in report.seen)
+    return ReportView(report=name, request_id=int(number), state=report.state(now), parts=parts, at=report.at)
 
 
 @router.get("/stations/{id}/log", tags=["stations"])

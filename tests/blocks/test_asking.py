@@ -9,7 +9,7 @@ import pytest
 
 import csms.blocks  # noqa: F401  Registers what answers mean.
 from csms.blocks.asking import ALLOCATED, changes, missing_id, with_id
-from csms.blocks.device_model import masked
+from csms.blocks.secrets import masked
 from csms.domain.asked import ListInstalled, PasswordSettled, ProfileInstalled, ProfilesCleared, ReservationMade
 from csms.domain.unit import Reported, ReservationMoved
 from csms.ocpp import schemas

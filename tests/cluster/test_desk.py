@@ -14,7 +14,7 @@ from csms.domain.ports import StorageUnavailable
 from csms.ocpp import frames, v16, v201
 from csms.ocpp.catalogue import Version
 from csms.ocpp.errors import Fault, OcppError
-from csms.ocpp.peer import MAX_QUEUED, Ignored
+from csms.ocpp.peer import MAX_QUEUED, Ignored, Pending
 from tests.cluster.conftest import Office
 from tests.cluster.line import JoinedLine
 from tests.conftest import NOW
@@ -274,6 +274,40 @@ async def test_full_queue_sends_nothing(office: Office) -> None:
         line.occupy()
     command = await office.desk.ask(office.target, clear)
     assert (command.status, command.sent_at) == ("offline", None)
+    assert command.error["code"] == "NotSent" and "Send it again" in command.error["description"]
+
+
+async def test_command_whose_turn_does_not_come_in_time_is_not_sent(office: Office) -> None:
+    line = office.connect(JoinedLine())
+    line.call(Pending("other", "ClearCache", b"{}", 60.0, lambda outcome: None))
+    asking = asyncio.ensure_future(office.desk.ask(office.target, clear, wait=0.01))
+    assert (await asking).status == "pending", "whoever asked is told after the time they gave"
+    while not line.queued:
+        await asyncio.sleep(0)
+    line.until(60.0)
+    await office.desk.close()
+    assert [call.id for call in line.asked] == ["other"]
+    found = await office.log.find(asking.result().id)
+    assert (found.status, found.sent_at, found.error["code"]) == ("offline", None, "NotSent")
+
+
+async def test_T83_refused_capability_is_remembered_until_it_is_shown(office: Office) -> None:
+    line = office.connect(JoinedLine())
+
+    async def ask(fault: Fault | None) -> list[tuple[str, str]]:
+        asking = asyncio.ensure_future(office.desk.ask(office.target, clear))
+        call = await line.next_call(len(line.asked) + 1)
+        answer = ACCEPTED if fault is None else OcppError(fault, "No.")
+        line.answer(call, answer) if fault is None else line.hear(frames.call_error(call.id, answer, Version.V201))
+        assert (await asking).status == ("answered" if fault is None else "error")
+        async with office.database.reader.connect() as connection:
+            sql = "SELECT key, data FROM reported WHERE kind = 'unsupported' AND station_id = ?"
+            rows = await connection.exec_driver_sql(sql, (office.target.id,))
+            return [(row[0], json.loads(row[1])["code"]) for row in rows]
+
+    assert await ask(Fault.FORMAT) == [], "an answer that was not understood says nothing of what it can do"
+    assert await ask(Fault.NOT_IMPLEMENTED) == [("ClearCache", "NotImplemented")]
+    assert await ask(None) == []
 
 
 async def test_command_is_carried_through_though_its_caller_went_away(office: Office) -> None:

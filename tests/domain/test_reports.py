@@ -59,3 +59,11 @@ def test_I7_report_that_nobody_goes_on_with_expires(late, goes_on):
 
 def test_first_part_begins_a_report():
     assert continued(None, NOON) == Report(NOON)
+
+
+def test_T85_report_with_a_missing_part_times_out_and_a_whole_one_does_not():
+    late = NOON + EXPIRES_AFTER * 1.01
+    assert [told([1, 0], last=1).state(moment) for moment in (NOON, late)] == ["complete", "complete"]
+    assert [told([0], last=9).state(moment) for moment in (NOON, late)] == ["partial", "timed_out"], "its last"
+    assert told([1], last=1).state(late) == "timed_out", "its first"
+    assert Report(NOON).state(late) == "timed_out", "all of it"

@@ -41,7 +41,7 @@ def test_reasons_are_about_messages_there_are():
 
 
 def test_table_knows_what_is_sent():
-    assert "| RemoteStartTransaction | yes |  | `blocks/remote_control.py` |" in support.markdown()
+    assert "| RemoteStartTransaction | yes |  | `blocks/remote_control.py` |  |" in support.markdown()
 
 
 def test_module_prints_the_table(capsys: pytest.CaptureFixture[str]):

@@ -296,3 +296,24 @@ def test_a_result_that_cannot_be_read_is_told_in_21_only(version):
     side.call("1")
 
     assert side.hear(b'[3,"1",{"status":7}]') is None
+
+
+def test_a_call_whose_turn_comes_too_late_is_dropped_unsent():
+    side = Side(V16)
+    side.call("1", timeout=30.0)
+    outcomes: dict[str, Outcome] = {}
+    for number, patience in (("2", 29.0), ("3", 30.0), ("4", None)):
+        pending = Pending(
+            number,
+            "ClearCache",
+            b"{}",
+            30.0,
+            lambda outcome, number=number: outcomes.update({number: outcome}),
+            patience,
+        )
+        assert side.peer.call(pending, 0.0) is None
+    _, sent = side.peer.tick(30.0)
+    assert frames.parse(sent, V16).id == "3"
+    assert outcomes == {"2": Dropped("2", sent=False)}
+    _, sent = side.peer.tick(500.0)
+    assert frames.parse(sent, V16).id == "4", "who has no patience to lose waits for ever"

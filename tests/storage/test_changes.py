@@ -7,7 +7,14 @@ from datetime import timedelta
 
 import pytest
 
-from csms.domain.asked import ListInstalled, ProfileInstalled, ProfilesCleared, ReservationMade
+from csms.domain.asked import (
+    Forgotten,
+    ListInstalled,
+    ProfileInstalled,
+    ProfilesCleared,
+    ReportExpected,
+    ReservationMade,
+)
 from csms.domain.unit import Reported, ReservationMoved
 from csms.storage.changes import keep, next_list_version
 from tests.conftest import NOW
@@ -70,3 +77,24 @@ async def test_other_stations_keep_theirs(kept, rows):
     await kept(profile(1))
     await kept(ProfilesCleared(), station_id=2)
     assert len(await rows("SELECT * FROM charging_profiles")) == 1
+
+
+async def test_what_holds_no_longer_is_forgotten_by_its_name(kept, rows):
+    for key in ("1%2|A", "1%2|B", "1x2|A"):
+        await kept(Reported("certificate", key, b"{}"))
+    left = "SELECT key FROM reported ORDER BY 1"
+    await kept(Forgotten("certificate"), station_id=2)
+    await kept(Forgotten("certificate", prefix="1%2", suffix="|A"))
+    assert await rows(left) == [("1%2|B",), ("1x2|A",)], "a character with a meaning in patterns is a character"
+    await kept(Forgotten("monitor"))
+    assert len(await rows(left)) == 2
+    await kept(Forgotten("certificate"))
+    assert await rows(left) == []
+
+
+async def test_promised_report_does_not_undo_the_parts_that_are_here(kept, rows):
+    await kept(Reported("report", "variables:1", b'{"at":"2026-05-04T12:00:00Z","seen":[[0,0]],"last":0}'))
+    await kept(ReportExpected("variables", 1), ReportExpected("variables", 2))
+    (here, promised) = [json.loads(data) for (data,) in await rows("SELECT data FROM reported ORDER BY key")]
+    assert here["last"] == 0
+    assert list(promised) == ["at"]
