@@ -29,6 +29,7 @@ from csms.bus.broker import BrokerUrlError
 from csms.bus.mqtt import MqttPublisher
 from csms.bus.retention import keep_bounded
 from csms.bus.state import StationStates
+from csms.bus.stream import Stream, StreamOptions
 from csms.cluster.desk import Desk
 from csms.domain.credentials import KEY_BYTES, Vault, new_api_key
 from csms.domain.ports import StorageUnavailable
@@ -36,7 +37,7 @@ from csms.domain.quirks import Quirks, read_quirks
 from csms.gateway.admission import Address
 from csms.gateway.server import Gateway, Limits
 from csms.gateway.tls import Tls, TlsError
-from csms.metrics import GatewayMetrics, MqttCounters, exposition
+from csms.metrics import GatewayMetrics, MqttCounters, StreamCounters, exposition
 from csms.ocpp.version import Version
 from csms.settings import Settings
 from csms.storage import admin
@@ -69,6 +70,7 @@ class System:
     gateway: Gateway
     desk: Desk
     outbox: Outbox
+    stream: Stream
     collectors: list[Collector]  # What /metrics tells.
     api: FastAPI
 
@@ -90,7 +92,9 @@ async def open_system(settings: Settings) -> AsyncIterator[System]:
             gateway.link_of, commands, records.next_session_id, now_utc, settings.call_timeout, vault.station_hash
         )
         gateway.ready = desk.station_ready
-        collectors: list[Collector] = [GatewayMetrics(gateway)]
+        outbox = Outbox(database)
+        stream = Stream(outbox, _stream_options(settings))
+        collectors: list[Collector] = [GatewayMetrics(gateway), StreamCounters(stream.metrics)]
         queries = Queries(database.reader)
         services = Services(
             database=database,
@@ -106,9 +110,10 @@ async def open_system(settings: Settings) -> AsyncIterator[System]:
             station_changed=gateway.station_changed,
             tariff_changed=records.tariff_changed,
             token_changed=records.token_changed,
+            follow=stream.open,
         )
         api = build_api(services, release())
-        yield System(settings, database, records, vault, gateway, desk, Outbox(database), collectors, api)
+        yield System(settings, database, records, vault, gateway, desk, outbox, stream, collectors, api)
     finally:
         await database.close()
 
@@ -317,14 +322,22 @@ def _not_ready(gateway: Gateway) -> str | None:
 # Events
 
 
+def _stream_options(settings: Settings) -> StreamOptions:
+    # What other nodes commit wakes nobody here.
+    poll = 0.25 if is_postgres(settings.database_url) else 5.0
+    return StreamOptions(most_readers=settings.event_readers, poll=poll)
+
+
 class _Events:
     """What carries events from the outbox to subscribers, and keeps the outbox within its bounds."""
 
-    def __init__(self, tasks: list[asyncio.Task], publisher: MqttPublisher | None):
+    def __init__(self, stream: Stream, tasks: list[asyncio.Task], publisher: MqttPublisher | None):
+        self._stream = stream
         self._tasks = tasks
         self._publisher = publisher
 
     async def stop(self) -> None:
+        await self._stream.stop()
         if self._publisher is not None:
             await self._publisher.drained(_DRAIN_EVENTS)  # So that the stations' going offline is told.
         for task in self._tasks:
@@ -334,13 +347,14 @@ class _Events:
 
 async def _start_events(system: System) -> _Events:
     settings, outbox = system.settings, system.outbox
+    system.stream.start()
     retention = keep_bounded(
         outbox, retention=timedelta(days=settings.event_retention_days), most=settings.event_most_rows, clock=now_utc
     )
     tasks = [asyncio.create_task(retention, name="outbox-retention")]
     if settings.mqtt_url is None:
         await outbox.forget("mqtt")  # Else where it once was would hold up purging.
-        return _Events(tasks, None)
+        return _Events(system.stream, tasks, None)
     try:
         publisher = MqttPublisher(
             outbox, settings.mqtt_url.get_secret_value(), states=StationStates(system.database), clock=now_utc
@@ -350,7 +364,7 @@ async def _start_events(system: System) -> _Events:
         raise StartError(str(error)) from None
     system.collectors.append(MqttCounters(publisher.metrics))
     tasks.append(asyncio.create_task(publisher.run(), name="mqtt"))
-    return _Events(tasks, publisher)
+    return _Events(system.stream, tasks, publisher)
 
 
 @contextlib.contextmanager

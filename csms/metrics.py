@@ -9,6 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from csms.bus.mqtt import MqttMetrics
+from csms.bus.stream import StreamMetrics
 from csms.gateway.server import Gateway
 
 
@@ -47,6 +48,19 @@ class MqttCounters(Collector):
         yield GaugeMetricFamily("csms_mqtt_lag", "Units of events the broker has not acknowledged.", metrics.lag)
         yield CounterMetricFamily("csms_mqtt_events", "Events acknowledged by the broker.", metrics.events)
         yield CounterMetricFamily("csms_mqtt_states_dropped", "State messages skipped.", metrics.states_dropped)
+
+
+class StreamCounters(Collector):
+    """Who follows the events, and how much they get."""
+
+    def __init__(self, metrics: StreamMetrics):
+        self._metrics = metrics
+
+    def collect(self) -> Iterator[Metric]:
+        metrics = self._metrics
+        yield GaugeMetricFamily("csms_event_readers", "Who follows the events (SSE).", metrics.readers)
+        yield CounterMetricFamily("csms_event_readers_dropped", "Readers that were too slow.", metrics.dropped)
+        yield CounterMetricFamily("csms_events_streamed", "Events sent to readers.", metrics.events)
 
 
 def exposition(*collectors: Collector) -> bytes:

@@ -97,6 +97,7 @@ class Settings(BaseSettings):
     mqtt_url: SecretStr | None = None
     event_retention_days: float = Field(7.0, gt=0)
     event_most_rows: int = Field(10_000_000, ge=1000)
+    event_readers: int = Field(1000, ge=0)
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "text", "json"] = "auto"

@@ -36,9 +36,18 @@ async def follow(
 
 
 def enveloped(entry: Entry) -> Iterator[bytes]:
-    """Each event of the entry as JSON, with its id, operator and station in front of its own fields."""
+    """Each event of the entry as JSON, with its id, operator and station in front of its own fields (which begin with type)."""
     operator, station = _json(entry.operator), _json(entry.station)
     for place, event in enumerate(entry.events):
-        yield b'{"id":"%d-%d","operator":%s,"station":%s,%s' % (
+        yield b'{"event_id":"%d-%d","operator":%s,"station":%s,%s' % (
             entry.id, place, operator, station, memoryview(event)[1:],
         )  # fmt: skip
+
+
+def type_of(event: msgspec.Raw) -> str:
+    """What an event of an entry is; its type is the first of its fields."""
+    text = bytes(event)
+    return text[len(_TYPE) : text.index(b'"', len(_TYPE))].decode()
+
+
+_TYPE = b'{"type":"'

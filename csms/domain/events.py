@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
+from typing import NamedTuple
 
 import msgspec
 
@@ -203,3 +205,32 @@ AnyEvent = (
     | CertificateRequested
     | DataTransferred
 )
+
+TYPES: tuple[str, ...] = tuple(event.__struct_config__.tag for event in AnyEvent.__args__)
+
+
+class EventFilter(NamedTuple):
+    """Which events somebody wants. `operator`: None for all; no types, no stations: all of them."""
+
+    operator: str | None = None
+    types: frozenset[str] = frozenset()
+    stations: frozenset[str] = frozenset()
+
+    def wants(self, operator: str, station: str, type: str) -> bool:
+        return (
+            (self.operator is None or self.operator == operator)
+            and (not self.types or type in self.types)
+            and (not self.stations or station in self.stations)
+        )
+
+
+def types_of(names: Iterable[str]) -> frozenset[str]:
+    """Types by name, or by family as in `session.*`; ValueError for what there is not."""
+    found: set[str] = set()
+    for name in names:
+        family = name.removesuffix("*") if name.endswith(".*") else None
+        named = [type for type in TYPES if type == name or (family and type.startswith(family))]
+        if not named:
+            raise ValueError(f"There are no events {name!r}. There are: {', '.join(TYPES)}; or a family as session.*")
+        found.update(named)
+    return frozenset(found)

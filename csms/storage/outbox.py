@@ -56,6 +56,11 @@ class Outbox:
         """Up to `limit` entries behind a position, oldest first."""
         return _decode(await self._scalar(_PAGE, after=after, limit=limit))
 
+    async def bounds(self) -> tuple[int, int]:
+        """The oldest and the newest entry that are kept and committed; 0, 0 where there are none."""
+        oldest, newest = await self._row(_BOUNDS)
+        return oldest or 0, newest or 0
+
     async def newest(self) -> int:
         """The position of the latest entry, purged or not; 0 before the first."""
         return await self._scalar(_NEWEST[self._database.reader.dialect.name]) or 0
@@ -94,8 +99,8 @@ class Outbox:
         The latter even if unconfirmed, with an error logged: a receiver that stays away must not fill the
         disk. Returns the number of rows deleted.
         """
-        oldest, newest = await self._row(_BOUNDS)
-        if oldest is None:
+        oldest, newest = await self.bounds()
+        if not oldest:
             return 0
         positions = {row.name: row.position for row in await self._rows(sa.select(subscribers))}
         edge = newest - most  # Ids have no gaps, so they count rows.

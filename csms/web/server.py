@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from csms.storage.place import StartError
+from csms.web.events import ABORT
 
 _DRAIN = 5  # s
 _BACKLOG = 100
@@ -27,10 +29,18 @@ class _HttpServer(uvicorn.Server):
         yield
 
 
+class _Protocol(HttpToolsProtocol):
+    """uvicorn's, with a way to end a connection whose client reads nothing any more."""
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope[ABORT] = self.transport.abort
+
+
 def http_server(api: Any) -> _HttpServer:
     config = uvicorn.Config(
         api, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=_DRAIN,
-        server_header=False,
+        server_header=False, http=_Protocol,
     )  # fmt: skip
     return _HttpServer(config)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,11 +12,16 @@ from starlette.requests import Request
 
 from csms.cluster.desk import Desk
 from csms.domain.credentials import Vault
+from csms.domain.events import EventFilter
 from csms.storage import admin
 from csms.storage.asked import Asked
 from csms.storage.commands import CommandLog
 from csms.storage.database import Database
 from csms.storage.queries import Queries
+
+# (which, behind which event_id, how to end the connection) → bytes of server-sent events; ValueError for an id that is
+# none, RuntimeError when events cannot be followed.
+Follow = Callable[[EventFilter, str | None, Callable[[], None] | None], Awaitable[AsyncIterator[bytes]]]
 
 
 @dataclass
@@ -34,6 +39,7 @@ class Services:
     station_changed: Callable[[int, dict[str, Any]], None]  # (station number, changed columns)
     tariff_changed: Callable[[int], None]  # (operator id)
     token_changed: Callable[[int, str], None]  # (operator id, value)
+    follow: Follow
 
     def write(self, job: Callable[[sa.Connection], Any]) -> Awaitable[Any]:
         return self.database.writer.run(job)

@@ -85,11 +85,11 @@ async def test_several_follow_one_outbox(database: Database, outbox: Outbox) -> 
 
 def test_envelope_stands_in_front_of_the_event() -> None:
     first, second = enveloped(entry(12, '{"type":"a","x":1}', '{"type":"b"}', operator='ä"', station="S/1"))
-    assert json.loads(first) == {"id": "12-0", "operator": 'ä"', "station": "S/1", "type": "a", "x": 1}
+    assert json.loads(first) == {"event_id": "12-0", "operator": 'ä"', "station": "S/1", "type": "a", "x": 1}
     assert second.endswith(b',"type":"b"}')
-    assert json.loads(second)["id"] == "12-1"
+    assert json.loads(second)["event_id"] == "12-1"
 
 
 def test_no_event_has_a_field_of_the_envelope() -> None:
     for event in AnyEvent.__args__:
-        assert not {"id", "operator", "station"} & set(event.__struct_encode_fields__)
+        assert not {"event_id", "operator", "station"} & set(event.__struct_encode_fields__)

@@ -16,13 +16,13 @@ def entry(id: int, operator: str = "A", events: int = 1, size: int = 10) -> Entr
 
 
 def ids(message: Packed) -> list[str]:
-    return [event["id"] for event in json.loads(message.payload)["events"]]
+    return [event["event_id"] for event in json.loads(message.payload)["events"]]
 
 
 def test_page_of_one_operator_is_one_message() -> None:
     [message] = packed([entry(4), entry(5, events=2)], 100, 10_000)
     assert json.loads(message.payload)["events"][0] == {
-        "id": "4-0", "operator": "A", "station": "CS-4", "type": "t", "x": "x" * 10,
+        "event_id": "4-0", "operator": "A", "station": "CS-4", "type": "t", "x": "x" * 10,
     }  # fmt: skip
     assert ids(message) == ["4-0", "5-0", "5-1"]
     assert (message.operator, message.events, message.upto) == ("A", 3, 5)

@@ -190,7 +190,7 @@ def first_seen(events: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     """What a receiver that ignores known ids keeps, by station."""
     by_id = {}
     for event in events:
-        known = by_id.setdefault(event["id"], event)
+        known = by_id.setdefault(event["event_id"], event)
         assert known == event, "an id names one event for ever"
     kept: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for event in by_id.values():

@@ -45,9 +45,9 @@ async def test_D9_server_killed_between_commit_and_publish_tells_of_it_all(
     told = stored(tmp_path / "csms.db")
     assert len(told) > 50 * KILLS
     await server.start()  # For what the last second left.
-    await listener.until(lambda: {id for id, _ in told} <= {event["id"] for event in listener.events()})
+    await listener.until(lambda: {id for id, _ in told} <= {event["event_id"] for event in listener.events()})
     await server.stop()
-    once = {event["id"]: event["type"] for event in listener.events()}
+    once = {event["event_id"]: event["type"] for event in listener.events()}
     assert [(id, once[id]) for id, _ in told] == told
     assert once.keys() == {id for id, _ in stored(tmp_path / "csms.db")}, "nothing was told that is not stored"
     print({"kills": KILLS, "events": len(told), "repeated": len(listener.events()) - len(once)})

@@ -87,14 +87,14 @@ class Load:
             await asyncio.sleep(0.002)
 
     def arrived(self, events: list[dict[str, Any]]) -> bool:
-        return len({event["id"] for event in events}) >= sum(self.told.values())
+        return len({event["event_id"] for event in events}) >= sum(self.told.values())
 
     def assert_complete(self, events: list[dict[str, Any]]) -> None:
         """Every event of every station, in the station's order, each with an id of its own that rises."""
         seen = first_seen(events)
         for identity, told in self.told.items():
             assert [event["energy_wh"] for event in seen[identity]] == list(range(1, told + 1))
-            places = [tuple(map(int, event["id"].split("-"))) for event in seen[identity]]
+            places = [tuple(map(int, event["event_id"].split("-"))) for event in seen[identity]]
             assert all(before < after for before, after in pairwise(places))
 
 
