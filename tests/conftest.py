@@ -31,7 +31,7 @@ from csms.storage import database as database_module
 from csms.storage.database import Database, migrate, open_database
 from csms.storage.memory import MemoryRecords
 from csms.storage.records import Records, open_records
-from tests.postgres import Postgres, started
+from tests.postgres import Postgres, running
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 KEY = b"a key for tests only"
@@ -89,9 +89,8 @@ def database_path(migrated: Path, tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """A PostgreSQL server of this test process."""
-    server = started()
-    yield server
-    server.stop()
+    with running("fsync=off") as server:  # Its own durability is not what is tested with it.
+        yield server
 
 
 @pytest.fixture

@@ -8,25 +8,31 @@ from typing import IO, Any
 
 import asyncpg
 import sqlalchemy as sa
+from alembic.util import CommandError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from csms.storage.database import Database, lock_database, upgrade
+from csms.storage.fate import NODE
 from csms.storage.place import DatabaseError, DatabaseLocked, place_of, shown
 from csms.storage.postgres import PostgresWriter
 
 _MIGRATING = 7_203_514  # The advisory lock of whoever migrates.
-_CONNECT = 10.0  # s
-_COMMAND = 30.0  # s
+_CONNECT = 5.0  # s
+_COMMAND = 15.0  # s
 _NODES = 64  # On one machine, in one folder.
 # A node that is cut off in the middle of a transaction holds nobody up for longer (the outbox is written in turn).
-_SERVER = {"idle_in_transaction_session_timeout": "10000", "application_name": "csms", "jit": "off"}
+_SERVER = {"idle_in_transaction_session_timeout": "5000", "application_name": NODE, "jit": "off"}
+_WRITING = _SERVER | {"lock_timeout": "2500"}  # ms; who waits for longer says that it fails, and tries again.
+# Where the server's own setting is stronger (remote_apply), it stays.
+_DURABLE = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
 
 
 class PostgresLookups:
-    """Look-ups on the way of a message."""
+    """Look-ups on the way of a message. While the database is away they are held, as commits are."""
 
-    def __init__(self, engine: AsyncEngine):
+    def __init__(self, engine: AsyncEngine, patience: float):
         self._engine = engine
+        self._patience = patience
         self.engine = engine.sync_engine
 
     def rows(self, query: sa.Executable, **values: Any) -> asyncio.Future[list[Any]]:
@@ -36,28 +42,51 @@ class PostgresLookups:
         await self._engine.dispose()
 
     async def _rows(self, query: sa.Executable, values: dict[str, Any]) -> list[Any]:
-        async with self._engine.connect() as connection:
-            return list((await connection.execute(query, values)).all())
+        loop = asyncio.get_running_loop()
+        until, pause = loop.time() + self._patience, 0.0
+        while True:
+            try:
+                async with self._engine.connect() as connection:
+                    return list((await connection.execute(query, values)).all())
+            except (OSError, sa.exc.DBAPIError) as error:
+                away = isinstance(error, OSError) or error.connection_invalidated or _is_starting(error.orig)
+                if not away or loop.time() + pause >= until:
+                    raise
+            await asyncio.sleep(pause)  # At first at once: connections of before a restart are of no use.
+            pause = min(pause * 2, 1.0) or 0.05
+
+
+def _is_starting(error: BaseException | None) -> bool:
+    return (getattr(error, "sqlstate", None) or "").startswith("57P")
 
 
 async def open_postgres(url: str, *, patience: float) -> Database:
     """Migrate and open; DatabaseError with the remedy when that cannot be."""
     await migrate_postgres(url)
     lock, path = _own_place(place_of(url))
-    writer = PostgresWriter(_engine(url, size=1), lambda: _connected(url), patience=patience)
-    return Database(writer, PostgresLookups(_engine(url, size=4)), _engine(url, size=4, read_only=True), path, lock)
+    jobs = _engine(url, _WRITING, size=1, isolation_level="SERIALIZABLE")
+    _make_durable(jobs)
+    writer = PostgresWriter(jobs, lambda: connect_to_write(url), patience=patience)
+    lookups = PostgresLookups(_engine(url, _SERVER, size=4), patience)
+    reader = _engine(url, _SERVER | {"default_transaction_read_only": "on"}, size=4)
+    return Database(writer, lookups, reader, path, lock)
 
 
 async def migrate_postgres(url: str) -> tuple[str | None, str]:
     """Bring the schema up to date, one node at a time; returns the revisions (before, after)."""
-    engine = _engine(url, size=1)
+    # A large index takes its time, and the other nodes wait for it.
+    engine = _engine(url, {"application_name": NODE}, size=1, isolation_level="READ COMMITTED", command=None)
     try:
         async with engine.connect() as connection:
             await connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({_MIGRATING})"))
             revisions = await connection.run_sync(upgrade)
             await connection.commit()
             return revisions
-    except (OSError, sa.exc.DBAPIError, asyncpg.PostgresError, TimeoutError) as error:
+    except CommandError as error:
+        raise DatabaseError(
+            f"{shown(url)} was written by a newer version of this program ({error}). Use that one."
+        ) from error
+    except (OSError, sa.exc.DBAPIError, asyncpg.PostgresError) as error:
         cause = getattr(error, "orig", None) or error
         raise DatabaseError(
             f"{shown(url)} cannot be used ({cause}). Is PostgreSQL running there, and may this user use the database?"
@@ -77,17 +106,25 @@ def _own_place(path: Path) -> tuple[IO[str], Path]:
     raise DatabaseLocked(f"{_NODES} nodes run in {path.parent} already. Run this one in another folder.")
 
 
-def _engine(url: str, *, size: int, read_only: bool = False) -> AsyncEngine:
-    settings = _SERVER | ({"default_transaction_read_only": "on"} if read_only else {})
+def _engine(
+    url: str, settings: dict[str, str], *, size: int, isolation_level: str = "AUTOCOMMIT",
+    command: float | None = _COMMAND,
+) -> AsyncEngine:  # fmt: skip
     return create_async_engine(
-        sa.make_url(url).set(drivername="postgresql+asyncpg"), pool_size=size, max_overflow=size, pool_timeout=60,
-        pool_pre_ping=True,
-        connect_args={"server_settings": settings, "timeout": _CONNECT, "command_timeout": _COMMAND},
+        sa.make_url(url).set(drivername="postgresql+asyncpg"), pool_size=size, max_overflow=0, pool_timeout=60,
+        isolation_level=isolation_level, pool_pre_ping=isolation_level == "SERIALIZABLE",
+        connect_args={"server_settings": settings, "timeout": _CONNECT, "command_timeout": command},
     )  # fmt: skip
 
 
-def _connected(url: str) -> Any:
+def _make_durable(engine: AsyncEngine) -> None:
+    @sa.event.listens_for(engine.sync_engine, "connect")
+    def _on_connect(connection: Any, _record: Any) -> None:
+        connection.run_async(lambda driver: driver.execute(_DURABLE))
+
+
+async def connect_to_write(url: str) -> asyncpg.Connection:
     dsn = sa.make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
-    return asyncpg.connect(
-        dsn, timeout=_CONNECT, command_timeout=_COMMAND, server_settings=_SERVER | {"synchronous_commit": "on"}
-    )
+    connection = await asyncpg.connect(dsn, timeout=_CONNECT, command_timeout=_COMMAND, server_settings=_WRITING)
+    await connection.execute(_DURABLE)
+    return connection

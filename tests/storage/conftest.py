@@ -14,7 +14,7 @@ from csms.domain.unit import Unit
 from csms.storage import admin
 from csms.storage.database import Database, open_database
 from tests.conftest import NOW
-from tests.postgres import database as fresh
+from tests.postgres import cleared
 
 
 def after(minutes: float) -> datetime:
@@ -54,7 +54,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 async def database(request: pytest.FixtureRequest, already_migrated: None) -> AsyncIterator[Database]:
     """An open database of each engine; without waiting for the disk."""
     if request.param == "postgres":
-        url = await fresh(request.getfixturevalue("postgres"))
+        url = await cleared(request.getfixturevalue("postgres"))
         opened = await open_database(url, patience=0.5)
     else:
         path = request.getfixturevalue("database_path")

@@ -25,7 +25,7 @@ from csms.storage.memory import MemoryRecords
 from csms.storage.records import Known, open_records
 from csms.storage.tables import to_us
 from tests.conftest import NOW
-from tests.postgres import database as fresh
+from tests.postgres import cleared
 from tests.storage.conftest import after, free, session, unit_of
 
 
@@ -82,7 +82,7 @@ async def kept(request: pytest.FixtureRequest, migrated: Path, tmp_path: Path) -
         store = OnDisk(f"sqlite:///{shutil.copy(migrated, tmp_path / 'csms.db')}")
         await store.open()
     elif request.param == "postgres":
-        store = OnDisk(await fresh(request.getfixturevalue("postgres")))
+        store = OnDisk(await cleared(request.getfixturevalue("postgres")))
         await store.open()
     await store.add_station("CS-1")
     await store.add_station("CS-2")
