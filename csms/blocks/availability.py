@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from csms.blocks.clock import watch_clock
 from csms.blocks.dispatch import Context, answers
 from csms.blocks.provisioning import wire_time
 from csms.domain.events import ConnectorChanged
@@ -48,6 +49,7 @@ async def heartbeat_2x(request: v201.Heartbeat, ctx: Context) -> v201.HeartbeatR
 @answers
 async def status_16(request: v16.StatusNotification, ctx: Context) -> v16.StatusNotificationResponse:
     status, phase = STATUS_16[request.status]
+    watch_clock(ctx, request.timestamp)
     ref = ConnectorRef(request.connector_id, 1 if request.connector_id else 0)
     connector = Connector(
         evse_id=ref.evse_id,
@@ -67,6 +69,7 @@ async def status_16(request: v16.StatusNotification, ctx: Context) -> v16.Status
 
 @answers
 async def status_2x(request: v201.StatusNotification, ctx: Context) -> v201.StatusNotificationResponse:
+    watch_clock(ctx, request.timestamp)
     _reported(ctx, Connector(
         evse_id=request.evse_id,
         connector_id=request.connector_id,

@@ -9,6 +9,7 @@ import msgspec
 from csms.blocks.asking import settles
 from csms.blocks.availability import connectors_in_events
 from csms.blocks.dispatch import Context, answers
+from csms.blocks.noting import note
 from csms.blocks.reports import keep, takes_part
 from csms.blocks.secrets import is_secret
 from csms.domain.events import ComponentNotified
@@ -53,8 +54,7 @@ async def event(request: v201.NotifyEvent, ctx: Context) -> v201.NotifyEventResp
     """Each event stands by itself; availability is a connector's status, the rest goes into the log."""
     others = connectors_in_events(ctx, request.event_data)
     monitored = await _monitored_severities(ctx, others)
-    for data in others:
-        _notified(ctx, data, monitored.get(data.variable_monitoring_id))
+    await note(ctx, [_notified(ctx, data, monitored.get(data.variable_monitoring_id)) for data in others])
     return v201.NotifyEventResponse()
 
 
@@ -90,22 +90,19 @@ async def _monitored_severities(ctx: Context, events: list[v201.EventData]) -> d
     return {id: severity for id, severity in severities.items() if isinstance(severity, int)}
 
 
-def _notified(ctx: Context, data: v201.EventData, severity: int | None) -> None:
+def _notified(ctx: Context, data: v201.EventData, severity: int | None) -> tuple[Noted, ComponentNotified]:
     if severity is None:
         severity = TRIGGER_SEVERITY.get(data.trigger, ALERT)
     if data.cleared:
         severity = max(severity, NOTICE)  # It is over.
     at = trusted_time(data.timestamp, ctx.now)
     code = variable_key(data.component, data.variable)
-    ctx.unit.noted.append(Noted(at, EVENT, severity, code, data.actual_value, _encode(data)))
     evse = data.component.evse
-    ctx.unit.events.append(
-        ComponentNotified(
-            at=at, component=_named(data.component), variable=_named(data.variable), value=data.actual_value,
-            trigger=data.trigger, severity=severity, evse_id=evse.id if evse else None,
-            connector_id=evse.connector_id if evse else None, cleared=bool(data.cleared),
-            transaction_id=data.transaction_id,
-        )
+    return Noted(at, EVENT, severity, code, data.actual_value, _encode(data)), ComponentNotified(
+        at=at, component=_named(data.component), variable=_named(data.variable), value=data.actual_value,
+        trigger=data.trigger, severity=severity, evse_id=evse.id if evse else None,
+        connector_id=evse.connector_id if evse else None, cleared=bool(data.cleared),
+        transaction_id=data.transaction_id,
     )  # fmt: skip
 
 

@@ -22,6 +22,8 @@ from csms.domain.unit import Unit
 from csms.ocpp import frames, tolerance
 from csms.ocpp.catalogue import Action, Version, action_of, actions
 from csms.ocpp.errors import Fault, OcppError
+from csms.ocpp.repairs import shortened
+from csms.ocpp.signed import SUFFIX, unwrapped
 
 Handler = Callable[[Any, "Context"], Awaitable[Any]]
 H = TypeVar("H", bound=Handler)
@@ -115,15 +117,19 @@ def handler_of(action: Action) -> Handler | None:
 async def answer(call: frames.Call, ctx: Context) -> bytes:
     """The frame that answers `call`; raises OcppError for what must be refused."""
     action = actions(ctx.version).get(call.action)
+    if action is None and ctx.version is not Version.V16 and call.action.endswith(SUFFIX):
+        call = unwrapped(call)
+        action = actions(ctx.version).get(call.action)
     if action is None or not action.from_station:
-        raise OcppError(Fault.NOT_IMPLEMENTED, f"{call.action} is no action a station sends in OCPP {ctx.version}.")
+        name = shortened(call.action)
+        raise OcppError(Fault.NOT_IMPLEMENTED, f"{name} is no action a station sends in OCPP {ctx.version}.")
     handler = handler_of(action)
     if handler is None:
-        raise OcppError(Fault.NOT_SUPPORTED, f"{call.action} is not supported here.")
+        raise OcppError(Fault.NOT_SUPPORTED, f"{action.name} is not supported here.")
     station = ctx.station
     if (
-        station.registration != "accepted" and ctx.version is not Version.V16 and call.action != "BootNotification"
-        and call.action not in (station.provoked or ())
+        station.registration != "accepted" and ctx.version is not Version.V16 and action.name != "BootNotification"
+        and action.name not in (station.provoked or ())
     ):  # fmt: skip
         # B01.FR.10: until the registration is accepted, only a boot is answered, and what we asked for (T43). 1.6 leaves
         # it to us: we answer (T40).

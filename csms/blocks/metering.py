@@ -8,7 +8,7 @@ from zlib import crc32
 import msgspec
 
 from csms.blocks.dispatch import Context, answers
-from csms.domain.events import SessionMetered
+from csms.domain.events import SessionClosed, SessionMetered
 from csms.domain.sessions import BEGIN, END, WITHIN, Reading, Sample, Session, metered
 from csms.domain.stations import trusted_time
 from csms.domain.unit import Metered, Unmatched
@@ -66,10 +66,10 @@ async def add_readings(
     fresh = await without_stored(ctx, session, readings)
     if not fresh:
         return
-    session = metered(session, fresh, digest)
-    ctx.unit.changed.append(session)
-    ctx.unit.metered.append(Metered(session.id, *place, fresh))
-    ctx.unit.events.append(metered_event(session, fresh[-1].at))
+    moved = metered(session, fresh, digest)
+    ctx.unit.changed.append(moved)
+    ctx.unit.metered.append(Metered(moved.id, *place, fresh))
+    tell_progress(ctx, session, moved, fresh[-1].at)
 
 
 async def without_stored(ctx: Context, session: Session, readings: list[Reading]) -> list[Reading]:
@@ -87,10 +87,27 @@ async def without_stored(ctx: Context, session: Session, readings: list[Reading]
     return fresh
 
 
-def metered_event(session: Session, at: datetime) -> SessionMetered:
-    return SessionMetered(
-        at=at, session=session.id, energy_wh=session.energy_wh, power_w=session.power_w, soc=session.soc
-    )
+def tell_progress(ctx: Context, before: Session | None, session: Session, at: datetime | None) -> None:
+    """Tell what a message did to its session: it was metered at `at`, or it ended.
+
+    Of a session that had ended before, its end is told again if that has changed: who bills by it has to know (T18).
+    """
+    if not session.is_open:
+        now, then = _closed_event(session, ctx.now), _closed_event(before, ctx.now) if before is not None else None
+        if before is None or before.is_open or now != then:
+            ctx.unit.events.append(now)
+    elif at is not None:
+        ctx.unit.events.append(SessionMetered(
+            at=at, session=session.id, energy_wh=session.energy_wh, power_w=session.power_w, soc=session.soc
+        ))  # fmt: skip
+
+
+def _closed_event(session: Session, now: datetime) -> SessionClosed:
+    ended_at = session.ended_at or now
+    return SessionClosed(
+        at=ended_at, session=session.id, transaction_id=session.transaction_id, ended_at=ended_at,
+        energy_wh=session.energy_wh, reason=session.stop_reason, flags=session.flags, incomplete=not session.complete,
+    )  # fmt: skip
 
 
 def readings_16(values: list, received_at: datetime) -> list[Reading]:

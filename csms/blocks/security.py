@@ -9,6 +9,7 @@ import msgspec
 
 from csms.blocks.asking import settles
 from csms.blocks.dispatch import Context, answers, received
+from csms.blocks.noting import note
 from csms.domain.asked import PasswordSettled
 from csms.domain.events import CertificateRequested, SecurityNotified
 from csms.domain.stations import trusted_time
@@ -37,10 +38,9 @@ async def security_event(
     at = trusted_time(request.timestamp, ctx.now)
     critical = request.type in CRITICAL
     severity = CRITICAL_SEVERITY if critical else OTHER_SEVERITY
-    ctx.unit.noted.append(Noted(at, SECURITY, severity, request.type, request.tech_info, _encode(request)))
-    ctx.unit.events.append(
-        SecurityNotified(at=at, code=request.type, severity=severity, critical=critical, text=request.tech_info)
-    )
+    noted = Noted(at, SECURITY, severity, request.type, request.tech_info, _encode(request))
+    told = SecurityNotified(at=at, code=request.type, severity=severity, critical=critical, text=request.tech_info)
+    await note(ctx, [(noted, told)])
     return received(request)
 
 

@@ -10,18 +10,19 @@ from datetime import datetime
 import msgspec
 
 from csms.blocks.authorization import judge, remembered, tag_info, token_info, unshared
+from csms.blocks.clock import watch_clock
 from csms.blocks.dispatch import Context, answers
 from csms.blocks.metering import (
     find_session,
     in_wh,
-    metered_event,
     readings_2x,
     readings_16,
     register_factor,
+    tell_progress,
     without_stored,
 )
 from csms.blocks.reservations import used
-from csms.domain.events import MessageUnmatched, SessionClosed, SessionOpened
+from csms.domain.events import MessageUnmatched, SessionOpened
 from csms.domain.ports import Use
 from csms.domain.sessions import (
     BEGIN,
@@ -57,6 +58,7 @@ PHASE_2X: dict[str, Phase] = {
 
 @answers
 async def start_16(request: v16.StartTransaction, ctx: Context) -> v16.StartTransactionResponse:
+    watch_clock(ctx, request.timestamp)
     decision = await judge(ctx, request.id_tag)
     session = await _begun_before(ctx, request)
     if session is None or (not session.is_open and _without_clock(request.timestamp)):
@@ -70,6 +72,7 @@ async def start_16(request: v16.StartTransaction, ctx: Context) -> v16.StartTran
 
 @answers
 async def stop_16(request: v16.StopTransaction, ctx: Context) -> v16.StopTransactionResponse:
+    watch_clock(ctx, request.timestamp)
     decision = await judge(ctx, request.id_tag) if request.id_tag is not None else None
     answer = v16.StopTransactionResponse(id_tag_info=tag_info(decision) if decision else None)
     session = await find_session(ctx, str(request.transaction_id))
@@ -79,18 +82,20 @@ async def stop_16(request: v16.StopTransaction, ctx: Context) -> v16.StopTransac
     if session.is_open:  # Otherwise it is a repeat: same answer, nothing changes (T11).
         ended_at = trusted_time(request.timestamp, ctx.now)
         readings = await without_stored(ctx, session, in_wh(ctx, readings_16(request.transaction_data or [], ctx.now)))
-        session = metered(
+        meter = metered(
             session, [*readings, Reading(ended_at, (), request.meter_stop * register_factor(ctx), place=END)]
         )
         # No reason means Local (T14).
-        ended = closed(session, ended_at, request.reason or "Local", request.id_tag)
-        _close(ctx, ended if ended_at == request.timestamp else flagged(ended, UNPLAUSIBLE_TIME), readings)
+        ended = closed(meter, ended_at, request.reason or "Local", request.id_tag)
+        ended = ended if ended_at == request.timestamp else flagged(ended, UNPLAUSIBLE_TIME)
+        _keep(ctx, session, ended, readings)
     return answer
 
 
 @answers
 async def transaction_event(request: v201.TransactionEvent, ctx: Context) -> v201.TransactionEventResponse:
     info, token = request.transaction_info, request.id_token
+    watch_clock(ctx, request.timestamp, live=not request.offline)
     decision = await judge(ctx, token.id_token, token.type) if token else None
     session = ctx.station.open_session(info.transaction_id)
     if session is None and not (request.event_type == "Started" and _is_newest(ctx, request.timestamp)):
@@ -98,9 +103,8 @@ async def transaction_event(request: v201.TransactionEvent, ctx: Context) -> v20
     again = session is not None and _is_reused_id(session, request, ctx.now)
     if session is not None and not again and session.has_seen(request.seq_no):
         return await _verdict_2x(ctx, request, remembered(decision, session), session)  # A repeat (T20).
-    opening = session is None or again
-    if opening:
-        session = _begin_2x(ctx, request, again=session)
+    before = None if again else session
+    session = before or _begin_2x(ctx, request, again=session)
     at = trusted_time(request.timestamp, ctx.now)
     if decision and token:
         decision = await _judged_2x(ctx, session, request, token, decision)
@@ -108,7 +112,7 @@ async def transaction_event(request: v201.TransactionEvent, ctx: Context) -> v20
     session = metered(_moved_on(session, request, decision, at), readings)
     if request.event_type == "Ended":
         session = closed(session, at, info.stopped_reason or "Local", token.id_token if token else None)
-    _keep_2x(ctx, session, readings, opening=opening, ended=request.event_type == "Ended")
+    _keep(ctx, before, session, readings)
     if request.reservation_id is not None and request.event_type == "Started":
         used(ctx, session)
     return await _verdict_2x(ctx, request, decision, session)
@@ -257,7 +261,7 @@ def _moved_on(session: Session, request: v201.TransactionEvent, decision: Decisi
         session,
         started_at=at if started or (NO_START in session.flags and at < session.started_at) else session.started_at,
         start_seq=request.seq_no if started else session.start_seq,
-        end_seq=request.seq_no if ended else session.end_seq,
+        end_seq=request.seq_no if ended and session.is_open else session.end_seq,  # The first end stands.
         seen=with_seq(session.seen, request.seq_no),
         evse_id=evse.id if evse else session.evse_id,
         connector_id=evse.connector_id if evse and evse.connector_id is not None else session.connector_id,
@@ -272,37 +276,20 @@ def _moved_on(session: Session, request: v201.TransactionEvent, decision: Decisi
     )
 
 
-def _keep_2x(ctx: Context, session: Session, readings: list[Reading], *, opening: bool, ended: bool) -> None:
-    unit = ctx.unit
-    if opening:
-        unit.opened.append(session)
-        unit.events.append(_opened(session))
-    if ended:
-        _close(ctx, session, readings, opening=opening)
-        return
-    if not opening:
-        unit.changed.append(session)
-    if readings:
-        unit.metered.append(Metered(session.id, session.evse_id, session.connector_id, readings))
-        unit.events.append(metered_event(session, readings[-1].at))
-
-
 # Both
 
 
-def _close(ctx: Context, session: Session, readings: list[Reading], *, opening: bool = False) -> None:
+def _keep(ctx: Context, before: Session | None, session: Session, readings: list[Reading]) -> None:
+    """Store what became of a session, and tell of it; `before` None: it has only just begun."""
     unit = ctx.unit
-    if not opening:
+    if before is None:
+        unit.opened.append(session)
+        unit.events.append(_opened(session))
+    else:
         unit.changed.append(session)
     if readings:
         unit.metered.append(Metered(session.id, session.evse_id, session.connector_id, readings))
-    unit.events.append(
-        SessionClosed(
-            at=session.ended_at or ctx.now, session=session.id, transaction_id=session.transaction_id,
-            ended_at=session.ended_at or ctx.now, energy_wh=session.energy_wh, reason=session.stop_reason,
-            flags=session.flags,
-        )
-    )  # fmt: skip
+    tell_progress(ctx, before, session, readings[-1].at if readings else None)
 
 
 def _opened(session: Session) -> SessionOpened:

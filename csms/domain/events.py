@@ -32,6 +32,13 @@ class StationBooted(Event, tag="station.booted"):
     serial: str | None = None
 
 
+class ClockDrifted(Event, tag="station.clock_drifted"):
+    """The station claims a time that cannot be; told once a connection. `ahead_s` of ours, in s; negative: behind."""
+
+    claimed: datetime
+    ahead_s: int
+
+
 class ConnectorChanged(Event, tag="connector.changed"):
     evse_id: int
     connector_id: int
@@ -59,12 +66,15 @@ class SessionMetered(Event, tag="session.metered"):
 
 
 class SessionClosed(Event, tag="session.closed"):
+    """A session has ended. Told again with other figures when what was late or missing comes: the latest holds."""
+
     session: int
     transaction_id: str
     ended_at: datetime
     energy_wh: float
     reason: str | None = None
     flags: tuple[str, ...] = ()
+    incomplete: bool = False  # Messages of it are missing still: nothing to bill yet (G7).
 
 
 class CommandSettled(Event, tag="command.settled"):
@@ -185,6 +195,7 @@ AnyEvent = (
     StationConnected
     | StationDisconnected
     | StationBooted
+    | ClockDrifted
     | ConnectorChanged
     | SessionOpened
     | SessionMetered

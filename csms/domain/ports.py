@@ -50,6 +50,9 @@ class Records(Protocol):
     def reported(self, station_id: int, kind: str, keys: Collection[str]) -> Awaitable[dict[str, bytes]]:
         """What the station last said of itself under these keys; those it said nothing of are left out."""
 
+    def noted(self, station_id: int, moments: Collection[datetime]) -> Awaitable[set[bytes]]:
+        """What the station's log holds of these moments, as it was sent."""
+
     def claim(self, operator_id: int, token: str, use: Use, now: datetime) -> Awaitable[bool]:
         """Whether the token may be used there: nobody else uses it. True again for the same use, however often.
 

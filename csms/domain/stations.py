@@ -65,7 +65,7 @@ class Station:
     """
 
     __slots__ = (
-        "admission", "busy", "common_name", "connectors", "id", "identity", "link", "newest_start", "next_transaction",
+        "admission", "busy", "clock_told", "common_name", "connectors", "id", "identity", "link", "newest_start", "next_transaction",
         "operator", "operator_id", "provoked", "quirk", "registration", "sessions", "strict",
     )  # fmt: skip
 
@@ -84,6 +84,7 @@ class Station:
         self.newest_start: datetime | None = None  # Of any session since it connected: a later start is a new one.
         self.common_name: str | None = None  # Of the certificate it showed (security profile 3).
         self.provoked: frozenset[str] | None = None  # What we asked for before its boot was accepted.
+        self.clock_told = False  # Whether it was told that its clock is wrong.
         self.link: object | None = None
         self.busy = False  # One unit of work of a station at a time.
 

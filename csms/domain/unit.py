@@ -76,7 +76,7 @@ class Unit:
     """What a handler decided. Storage makes it durable; `apply` then changes the station's hot state, never before."""
 
     __slots__ = (
-        "at", "booted", "changed", "connection", "connectors", "events", "metered", "next_transaction", "noted",
+        "at", "booted", "changed", "clock_told", "connection", "connectors", "events", "metered", "next_transaction", "noted",
         "opened", "quirk", "registration", "reported", "reservations", "station", "unmatched",
     )  # fmt: skip
 
@@ -95,6 +95,7 @@ class Unit:
         self.booted: Boot | None = None
         self.quirk: Quirk | None = None  # Of the model that booted.
         self.registration: Registration | None = None
+        self.clock_told = False
         self.next_transaction: int | None = None
         self.connection: tuple[str, datetime] | datetime | None = None  # (version, since) connected; time: gone.
 
@@ -120,6 +121,8 @@ class Unit:
             station.provoked = None
         if self.booted is not None:
             station.quirk = self.quirk
+        if self.clock_told:
+            station.clock_told = True
         if self.next_transaction is not None:
             station.next_transaction = self.next_transaction
         for connector in self.connectors:

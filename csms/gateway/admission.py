@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
@@ -16,6 +17,7 @@ from csms.ocpp.catalogue import Version
 from csms.storage.records import Known
 
 DEFAULT_OPERATOR = "default"
+_ABSOLUTE = re.compile(r"(?i)(?:https?|wss?)://[^/?]*")  # A path as proxies are told it (RFC 9112 3.2.2).
 
 
 class Refused(Exception):
@@ -44,7 +46,7 @@ class Address:
 
 def address_of(path: str, base: str = "/ocpp") -> Address:
     """Read `<base>/<station>` or `<base>/<operator>/<station>`: split first, then percent-decode once (rules 1, 2)."""
-    path = path.partition("?")[0]
+    path = _ABSOLUTE.sub("", path).partition("?")[0]
     parts = path.removeprefix(base).strip("/").split("/") if path.startswith(base + "/") else []
     if len(parts) not in (1, 2) or not parts[-1]:
         raise Refused(404, f"Connect to {base}/<station> or {base}/<operator>/<station>.")

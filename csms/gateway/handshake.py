@@ -61,6 +61,11 @@ def _read_plain(head: bytes) -> Request | None:
 
 
 def _read_any(head: bytes) -> Request:
+    line = head.partition(b"\r\n")[0]
+    if b" HTTP/" in line and not line.startswith(b"GET "):
+        raise Refused(405, "Stations connect with GET.", {"Allow": "GET"})  # RFC 6455 4.2.1.
+    if line.endswith(b" HTTP/1.0"):
+        raise Refused(426, "HTTP/1.0 knows no upgrade: use HTTP/1.1.", {"Upgrade": "websocket"})
     protocol = ServerProtocol()
     protocol.receive_data(head)
     events = protocol.events_received()
@@ -80,6 +85,10 @@ def _is_plain_upgrade(headers: Headers) -> bool:
 
 
 def _accept_any(request: Request, subprotocol: str | None, compression: bool) -> tuple[bytes, bool]:
+    versions = request.headers.get_all("Sec-WebSocket-Version")
+    if versions and versions != ["13"]:  # RFC 6455 4.4: say which one is spoken.
+        spoken = {"Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+        raise Refused(426, "Only version 13 of the WebSocket protocol is spoken here.", spoken)
     protocol = ServerProtocol()
     protocol.available_subprotocols = [subprotocol] if subprotocol is not None else None
     protocol.available_extensions = [_DEFLATE] if compression else None

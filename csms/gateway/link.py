@@ -14,10 +14,9 @@ from csms.domain.stations import Registration, Station
 from csms.gateway.tls import Certificate, certificate_of, profile_of
 from csms.gateway.turns import Turn
 from csms.ocpp.catalogue import Version
-from csms.ocpp.errors import OcppError
-from csms.ocpp.frames import Call, Send, call_error
+from csms.ocpp.frames import Call, Send
 from csms.ocpp.peer import Ignored, Malformed, Peer, Pending
-from csms.ocpp.signed import SUFFIX, unwrapped
+from csms.ocpp.repairs import shortened
 from csms.ocpp.websocket import PING, WebSocket
 
 if TYPE_CHECKING:
@@ -103,7 +102,7 @@ class Link(asyncio.Protocol):
             self.abort()
             return
         self._head += data
-        end = self._head.find(b"\r\n\r\n") + 4
+        end = self._head.find(b"\r\n\r\n", 0, MAX_HEAD) + 4
         if end >= 4:
             head, self._head = self._head, None
             if end < len(head):
@@ -286,7 +285,7 @@ class Link(asyncio.Protocol):
         elif type(event) is Ignored:
             log.info("frame.ignored", **self._facts(), reason=event.reason)
         elif type(event) is Send:  # Never answered, whatever it holds (2.1 Part 4, 4.1.5).
-            log.info("frame.ignored", **self._facts(), reason=f"{event.action} is not supported here")
+            log.info("frame.ignored", **self._facts(), reason=f"{shortened(event.action)} is not supported here")
 
     def _take(self, call: Call) -> None:
         if self.lost or self.gateway.stopping:  # Nothing after our goodbye takes effect: all of it will come again.
@@ -305,15 +304,6 @@ class Link(asyncio.Protocol):
         gateway, station = self.gateway, self.station
         if call.action in gateway.messages:
             gateway.messages[call.action] += 1
-        elif call.action.endswith(SUFFIX) and self.version is not Version.V16:
-            try:
-                call = unwrapped(call)
-            except OcppError as error:
-                log.warning(
-                    "message.refused", **self._facts(), message_id=call.id, fault=error.fault, error=error.description
-                )
-                self.send(call_error(call.id, error, self.version))
-                return
         station.busy = True
         ctx = Context(station, self._peer.version, gateway.clock(), gateway.records, gateway.policy)
         Turn(self, call, ctx).step()

@@ -18,6 +18,8 @@ from csms.domain.ports import StorageUnavailable
 from csms.domain.unit import Unit
 from csms.ocpp import frames
 from csms.ocpp.errors import Fault, OcppError
+from csms.ocpp.repairs import shortened
+from csms.ocpp.signed import SUFFIX
 
 if TYPE_CHECKING:
     from csms.gateway.link import Link
@@ -73,7 +75,7 @@ class Turn:
         """
         station = self._ctx.station
         log.error("message.overdue", **self._facts(), remedy="the storage or a handler hangs: look at the disk")
-        if self._call.action not in TRANSACTION_ACTIONS:
+        if not self._about_money:
             self._link.send(frames.call_error(self._call.id, _FAILED, self._ctx.version))
         if station.link is not None and (station.link is self._link or not self._handling):
             station.link.close(1013, "try again later")
@@ -112,7 +114,7 @@ class Turn:
         """The station's fault. What it tried to say of a transaction is kept raw: it is told once, then gone (I3)."""
         log.warning("message.refused", **self._facts(), fault=error.fault, error=error.description)
         refusal = frames.call_error(self._call.id, error, self._ctx.version)
-        if self._call.action in TRANSACTION_ACTIONS and error.fault in _UNREADABLE:
+        if self._about_money and error.fault in _UNREADABLE:
             self._keep_raw(refusal, keep_raw(self._call, self._ctx, f"refused: {error.description}"))
         else:
             self._end(refusal, waited)
@@ -132,15 +134,14 @@ class Turn:
 
     def _own_fault(self, error: BaseException, waited: asyncio.Future | None) -> None:
         """An error of ours: never the answer to a transaction message, which the station would then discard (G3)."""
-        about_money = self._call.action in TRANSACTION_ACTIONS
-        if isinstance(error, StorageUnavailable) or (about_money and isinstance(error, OSError)):
+        if isinstance(error, StorageUnavailable) or (self._about_money and isinstance(error, OSError)):
             # It may go well the next time: the station keeps the message and sends it again.
             log.error("message.not_stored", **self._facts(), error=str(error))
             self._link.close(1013, "try again later")
             self._end(b"", waited)
             return
         log.error("message.failed", **self._facts(), exc_info=error)
-        if about_money:
+        if self._about_money:
             unit = keep_raw(self._call, self._ctx, f"failed: {type(error).__name__}")
             self._keep_raw(received(self._call, self._ctx, unit), unit)
         else:
@@ -155,9 +156,13 @@ class Turn:
         if waited is not None:  # Else whoever took the turn goes on with the next call itself.
             self._link.gateway.turn_ended(station)
 
+    @property
+    def _about_money(self) -> bool:
+        return self._call.action.removesuffix(SUFFIX) in TRANSACTION_ACTIONS
+
     def _facts(self) -> dict[str, str]:
         station = self._ctx.station
         return {
             "operator": station.operator, "station": station.identity, "message_id": self._call.id,
-            "action": self._call.action,
+            "action": shortened(self._call.action),
         }  # fmt: skip

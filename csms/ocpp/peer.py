@@ -14,6 +14,7 @@ from csms.ocpp import frames
 from csms.ocpp.catalogue import Version, actions
 from csms.ocpp.errors import Fault, OcppError, fault_from
 from csms.ocpp.frames import BadFrame, Call, CallError, CallResult, CallResultError, Send
+from csms.ocpp.repairs import shortened
 
 MAX_QUEUED = 100
 
@@ -118,7 +119,9 @@ class Peer:
         if kind is Call or kind is Send:
             return frame
         if kind is CallResultError:
-            return Ignored(f"our answer {frame.id} was not understood: {frame.code} {frame.description}")
+            return Ignored(
+                f"our answer {frame.id} was not understood: {shortened(f'{frame.code} {frame.description}')}"
+            )
         return self._settle(frame, now)
 
     def call(self, pending: Pending, now: float) -> bytes | None:

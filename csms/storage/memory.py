@@ -140,6 +140,9 @@ class MemoryRecords:
         found = {key: self.latest.get((station_id, kind, key)) for key in keys}
         return _soon({key: data for key, data in found.items() if data is not None})
 
+    def noted(self, station_id: int, moments: Collection[datetime]) -> Awaitable[set[bytes]]:
+        return _soon({note.data for station, note in self.log if station == station_id and note.at in moments})
+
     def claim(self, operator_id: int, token: str, use: Use, now: datetime) -> Awaitable[bool]:
         key = (operator_id, folded(token))
         held, since = self.claims.get(key, (use, now))

@@ -25,7 +25,18 @@ from csms.storage.database import Database
 from csms.storage.dialect import first_number, first_text, insert, pairs, second_text
 from csms.storage.place import remedy
 from csms.storage.rows import session_from
-from csms.storage.tables import connectors, counters, operators, reported, sessions, stations, tariffs, to_us, tokens
+from csms.storage.tables import (
+    connectors,
+    counters,
+    operators,
+    reported,
+    sessions,
+    station_log,
+    stations,
+    tariffs,
+    to_us,
+    tokens,
+)  # fmt: skip
 
 _IDS_PER_START = 1 << 32
 _encode = msgspec.json.Encoder().encode
@@ -153,6 +164,13 @@ class Records:
 
         return asyncio.ensure_future(look())
 
+    def noted(self, station_id: int, moments: Collection[datetime]) -> Awaitable[set[bytes]]:
+        async def look() -> set[bytes]:
+            rows = await self._rows(_NOTED, station=station_id, moments=list(moments))
+            return {row.data.encode() for row in rows}
+
+        return asyncio.ensure_future(look())
+
     def claim(self, operator_id: int, token: str, use: Use, now: datetime) -> Awaitable[bool]:
         values = {
             "operator": operator_id, "folded": folded(token), "station": use.station_id,
@@ -258,6 +276,10 @@ _OPEN_SESSIONS = sa.select(sessions).where(
 _REPORTED = sa.select(reported.c.key, reported.c.data).where(
     reported.c.station_id == sa.bindparam("station"), reported.c.kind == sa.bindparam("kind"),
     reported.c.key.in_(sa.bindparam("keys", expanding=True)),
+)  # fmt: skip
+_NOTED = sa.select(station_log.c.data).where(
+    station_log.c.station_id == sa.bindparam("station"),
+    station_log.c.at.in_(sa.bindparam("moments", expanding=True)),
 )  # fmt: skip
 # One statement, so that of two stations that ask together one is first. No row: the token is in use elsewhere.
 _CLAIM = sa.text("""

@@ -143,6 +143,15 @@ class TestEvents:
             "ConnectorPlugRetentionLock", "Problem", "true", 1,
         )  # fmt: skip
 
+    async def test_I6_event_that_is_sent_again_is_logged_and_told_once(self, v201):
+        """A lost answer, then the same again: alone, with another, after a restart."""
+        first, second = happened("Meter", "Power", "6"), happened("Meter", "Power", "6", eventId=2)
+        for sent in ([first, first], [first], [second, first]):
+            await notify(v201, *sent)
+            await v201.restart()
+        assert [json.loads(note.data)["eventId"] for _, note in v201.records.log] == [1, 2]
+        assert len(v201.events(ComponentNotified)) == 2
+
     @pytest.mark.parametrize("word", ["Available", "Occupied", "Reserved", "Unavailable", "Faulted", "fAuLtEd"])
     async def test_availability_is_a_status_like_any_other(self, v201, word):
         await notify(v201, happened("Connector", "AvailabilityState", word, evse={"id": 2, "connectorId": 3}))

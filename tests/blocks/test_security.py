@@ -29,6 +29,15 @@ async def test_security_event_is_logged_and_told(v16, v201, code, severity):
         assert (event.code, event.critical, event.severity) == (code, code in CRITICAL, severity)
 
 
+async def test_I6_security_event_that_is_sent_again_is_logged_once(v16, v201):
+    for station in (v16, v201):
+        sent = {"type": "InvalidFirmwareSignature", "timestamp": stamp(2)}
+        for message in (sent, sent | {"techInfo": "another"}, sent, sent | {"timestamp": stamp(3)}):
+            assert await station.say("SecurityEventNotification", message) == {}
+            await station.restart()
+        assert len(station.records.log) == len(station.events(SecurityNotified)) == 3
+
+
 async def test_security_event_of_a_lost_clock_counts_from_receipt(v16):
     await v16.say("SecurityEventNotification", {"type": "MemoryExhaustion", "timestamp": "1970-01-01T00:00:00Z"})
     assert v16.records.log[0][1].at == v16.now

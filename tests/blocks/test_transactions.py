@@ -285,14 +285,27 @@ class TestOcpp2:
             assert (session.flags, session.power_w) == ((), None)
             assert len(station.records.samples) == 4
             assert station.station.sessions is None
+            told = station.events(SessionClosed)
+            assert (told[-1].energy_wh, told[-1].ended_at, told[-1].incomplete) == (15_000.0, after(60), False)
+            assert len({(event.energy_wh, event.flags, event.incomplete) for event in told}) == len(told)
 
         asyncio.run(told())
+
+    async def test_T18_late_message_tells_the_end_again_only_if_it_changes_it(self, v201):
+        await tell(v201, *STORY)
+        told = v201.events(SessionMetered)
+        await tell(v201, event("Updated", 9, 5, wh=1_500.0), event("Ended", 10, 90))
+        assert len(v201.events(SessionClosed)) == 1 and v201.events(SessionMetered) == told
+        await tell(v201, event("Ended", 11, 70, wh=20_000.0))
+        assert [closed.energy_wh for closed in v201.events(SessionClosed)] == [15_000.0, 19_000.0]
 
     async def test_T19_session_with_a_gap_is_not_complete_until_the_gap_is_filled(self, v201):
         await tell(v201, STORY[0], STORY[1], STORY[3], STORY[4])
         assert not v201.session.is_open and not v201.session.complete
+        assert [event.incomplete for event in v201.events(SessionClosed)] == [True]
         await tell(v201, STORY[2])
         assert v201.session.complete
+        assert [event.incomplete for event in v201.events(SessionClosed)] == [True, False]
 
     async def test_T20_repeat_gets_the_same_verdict_and_writes_nothing(self, v201):
         v201.token("TAG")

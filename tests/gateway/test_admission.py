@@ -29,6 +29,8 @@ BOTH = (Version.V16, Version.V201)
         ("/ocpp/north/CS-1", "north", "CS-1"),
         ("/ocpp/north/CS-1/", "north", "CS-1"),
         ("/ocpp/RDAM%20123", "default", "RDAM 123"),
+        ("ws://csms.example:9000/ocpp/CS-1?x=1", "default", "CS-1"),
+        ("HTTP://csms.example/ocpp/north/CS-1", "north", "CS-1"),
         ("/ocpp/RDAM%7C123", "default", "RDAM|123"),
         ("/ocpp/RDAM|123", "default", "RDAM|123"),
         ("/ocpp/S%C3%A4ule", "default", "Säule"),

@@ -170,6 +170,19 @@ async def test_I2_neighbour_is_answered_in_the_midst_of_many_traps(quick, frame)
     await counting
 
 
+@pytest.mark.parametrize("frame", [
+    b'[2,"1","%s",{}]', b'[2,"%s","Heartbeat",{}]', b'[2,"1","Heartbeat","%s"]', b'[2,"1","Heartbeat",{"%s":1}]',
+    b'[3,"%s",{}]', b'[4,"1","%s","%s",{}]', b'{"%s":1}', b'[2,"1","StatusNotification",{"connectorId":"%s"}]',
+])  # fmt: skip
+async def test_N12_long_texts_of_a_station_make_no_long_lines_in_our_log(quick, frame):
+    raw = await Raw.open(quick)
+    with capture_logs() as logs:
+        raw.writer.write(framed(frame.replace(b"%s", b"x" * 100_000)))
+        while (await raw.ask([2, "after", "Heartbeat", {}]))[1] != "after":
+            pass
+    assert all(len(str(line)) < 2_000 for line in logs)
+
+
 @pytest.mark.parametrize(
     ("payload", "answered"),
     [

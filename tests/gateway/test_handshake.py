@@ -32,8 +32,6 @@ USUAL = [
     request(*PLAIN, first="GET /ocpp/a%20b?x=1 HTTP/1.1"),
 ]
 UNUSUAL = [
-    request(*PLAIN, first="POST /ocpp/CS-1 HTTP/1.1"),
-    request(*PLAIN, first="GET /ocpp/CS-1 HTTP/1.0"),
     request(*PLAIN, "Content-Length: 0"),
     request(*PLAIN, "X: \xe9"),
 ]
@@ -56,6 +54,22 @@ def test_what_is_unusual_is_left_to_the_core(head):
 def test_what_is_no_request_is_refused(head):
     with pytest.raises(Refused, match="no WebSocket handshake"):
         read(head)
+
+
+@pytest.mark.parametrize(
+    ("first", "status"), [("POST /ocpp/CS-1 HTTP/1.1", 405), ("GET /ocpp/CS-1 HTTP/1.0", 426), ("GET / HTTP/2", 400)]
+)
+def test_only_get_of_http_11_opens_a_websocket(first, status):
+    """RFC 6455 4.2.1; the core of `websockets` leaves it to its user from 17 on."""
+    with pytest.raises(Refused) as refusal:
+        read(request(*PLAIN, first=first))
+    assert refusal.value.status == status
+
+
+def test_other_version_of_the_protocol_is_told_which_is_spoken():
+    with pytest.raises(Refused) as refusal:
+        accepted(read(instead("Sec-WebSocket-Version: 8")), "ocpp1.6", compression=True)
+    assert refusal.value.headers["Sec-WebSocket-Version"] == "13"
 
 
 @pytest.mark.parametrize("subprotocol", ["ocpp1.6", None])
@@ -90,7 +104,7 @@ def test_other_spellings_of_an_upgrade_are_accepted(line):
     [
         ("Upgrade: h2c", 426),
         ("Connection: close", 426),
-        ("Sec-WebSocket-Version: 8", 400),
+        ("Sec-WebSocket-Version: 8", 426),
         ("Sec-WebSocket-Key: short", 400),
     ],
 )

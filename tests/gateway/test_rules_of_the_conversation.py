@@ -418,5 +418,14 @@ async def test_rule_25_signed_message_is_unwrapped_and_processed(server):
     assert (await client.call("Fly-Signed", signed({})))[2] == "NotImplemented"
 
 
+async def test_rule_25_signed_transaction_that_cannot_be_read_is_kept_raw_as_any_other(server):
+    client = await server.connect(version="2.0.1")
+    await client.boot()
+    assert (await client.call("TransactionEvent-Signed", {"payload": "?"}))[2] == "FormatViolation"
+    assert (await client.call("TransactionEvent-Signed", signed({})))[2] == "OccurrenceConstraintViolation"
+    kept = await server.rows("SELECT action, payload FROM unmatched ORDER BY id")
+    assert [action for action, _ in kept] == ["TransactionEvent-Signed"] * 2 and kept[0][1] == '{"payload": "?"}'
+
+
 async def test_rule_25_16_knows_no_signed_messages(quick):
     assert (await (await quick.connect()).call("Heartbeat-Signed", signed({})))[2] == "NotImplemented"

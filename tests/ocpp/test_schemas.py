@@ -64,7 +64,7 @@ def test_a_verdict_does_not_repeat_the_value() -> None:
 
 
 @pytest.mark.parametrize(("limit", "lawful"), [(16.1, True), (0.3, True), (16.15, False)])
-def test_tenths_are_multiples_of_a_tenth(limit: float, lawful: bool) -> None:  # T54
+def test_T54_tenths_are_multiples_of_a_tenth(limit: float, lawful: bool) -> None:
     schedule = {"chargingRateUnit": "A", "chargingSchedulePeriod": [{"startPeriod": 0, "limit": limit}]}
     payload = PROFILE | {"csChargingProfiles": PROFILE["csChargingProfiles"] | {"chargingSchedule": schedule}}  # type: ignore[operator]
     assert (schemas.violation(actions(Version.V16)["SetChargingProfile"], payload) is None) == lawful

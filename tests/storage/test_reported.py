@@ -48,3 +48,12 @@ async def test_what_was_reported_is_found_by_its_name(database, station, kind, k
     await records.commit(unit_of(station, reported=[Reported("variable", "V", b"1")]))
     assert await records.reported(station.id, kind, keys) == found
     assert await records.reported(station.id + 1, kind, keys) == {}
+
+
+async def test_what_was_noted_is_found_by_its_moment(database, station):
+    records = await open_records(database, NOW)
+    for minute in range(3):
+        note = Noted(after(-minute), "event", 5, "Meter/Power", "6", b'{"minute":%d}' % minute)
+        await records.commit(unit_of(station, noted=[note]))
+    assert await records.noted(station.id, {after(0), after(-2), after(7)}) == {b'{"minute":0}', b'{"minute":2}'}
+    assert await records.noted(station.id + 1, {after(0)}) == await records.noted(station.id, set()) == set()
