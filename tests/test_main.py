@@ -72,7 +72,7 @@ def test_migrate_keeps_away_from_a_database_in_use(cli):
 @pytest.mark.parametrize(
     ("environment", "words"),
     [
-        ({"CSMS_DATABASE_URL": "postgresql://host/db"}, "SQLite only"), ({"CSMS_OCPP_PORT": "x"}, "CSMS_OCPP_PORT"),
+        ({"CSMS_DATABASE_URL": "postgresql://127.0.0.1:1/db"}, "Is PostgreSQL running there"), ({"CSMS_OCPP_PORT": "x"}, "CSMS_OCPP_PORT"),
         ({"CSMS_CONFIG": "none.toml"}, "Copy config/csms.toml"),
     ],
 )  # fmt: skip

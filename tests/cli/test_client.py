@@ -99,7 +99,7 @@ def test_answer_of_something_else_is_told_for_what_it_is(cli, status, body, word
 @pytest.mark.parametrize(
     ("environment", "words"),
     [
-        ({"CSMS_DATABASE_URL": "postgresql://user:pw@host/db"}, "SQLite only"), ({"CSMS_DATABASE_URL": "x"}, "sqlite:///"),
+        ({"CSMS_DATABASE_URL": "postgresql://user:pw@127.0.0.1:1/db"}, "user:***@"), ({"CSMS_DATABASE_URL": "x"}, "sqlite:///"),
         ({"CSMS_DATABASE_URL": "sqlite://"}, "must be a file"), ({"CSMS_OCPP_PORT": "x"}, "CSMS_OCPP_PORT"),
         ({"CSMS_CONFIG": "none.toml"}, "Copy config/csms.toml"), ({"CSMS_SECRET_KEY": "short"}, "at least 16"),
         ({"CSMS_DATABASE_URL": "sqlite:////dev/null/csms.db"}, "Choose another CSMS_DATABASE_URL"),
