@@ -37,6 +37,7 @@ from csms.domain.quirks import Quirks, read_quirks
 from csms.gateway.admission import Address
 from csms.gateway.server import Gateway, Limits
 from csms.gateway.tls import Tls, TlsError
+from csms.gateway.trail import Trail
 from csms.metrics import GatewayMetrics, MqttCounters, StreamCounters, exposition
 from csms.ocpp.version import Version
 from csms.settings import Settings
@@ -111,6 +112,7 @@ async def open_system(settings: Settings) -> AsyncIterator[System]:
             tariff_changed=records.tariff_changed,
             token_changed=records.token_changed,
             follow=stream.open,
+            trail=gateway.trail,
         )
         api = build_api(services, release())
         yield System(settings, database, records, vault, gateway, desk, outbox, stream, collectors, api)
@@ -222,6 +224,7 @@ def _gateway(settings: Settings, database: Database, records: Records, vault: Va
         hide_unknown=settings.hide_unknown,
         register=register if settings.registration == "open" else None,
         strict=settings.strict,
+        trail=Trail(settings.trail_bytes),
         clock=now_utc,
         base=settings.ocpp_path,
     )

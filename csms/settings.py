@@ -98,6 +98,7 @@ class Settings(BaseSettings):
     event_retention_days: float = Field(7.0, gt=0)
     event_most_rows: int = Field(10_000_000, ge=1000)
     event_readers: int = Field(1000, ge=0)
+    trail_bytes: int = Field(64 << 20, ge=0, description="0: no trail")
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "text", "json"] = "auto"

@@ -174,7 +174,7 @@ class Link(asyncio.Protocol):
 
     def call(self, pending: Pending) -> None:
         """Send a call of ours, or queue it behind the one that waits; QueueFull beyond the bound."""
-        out = self._peer.call(pending, monotonic())
+        out = self._peer.call(self.gateway.trail.watched(self.station.id, pending), monotonic())
         if out is not None:
             self.send(out)
 
@@ -273,6 +273,7 @@ class Link(asyncio.Protocol):
         elif type(event) is bytes:
             self.send(event)
         elif type(event) is Malformed:
+            self.gateway.trail.odd(self.station.id, message, event.error.description, malformed=True)
             log.warning(
                 "frame.malformed",
                 **self._facts(),
@@ -283,6 +284,7 @@ class Link(asyncio.Protocol):
                 if answer is not None:
                     self.send(answer)
         elif type(event) is Ignored:
+            self.gateway.trail.odd(self.station.id, message, event.reason, malformed=False)
             log.info("frame.ignored", **self._facts(), reason=event.reason)
         elif type(event) is Send:  # Never answered, whatever it holds (2.1 Part 4, 4.1.5).
             log.info("frame.ignored", **self._facts(), reason=f"{shortened(event.action)} is not supported here")

@@ -35,6 +35,7 @@ from csms.gateway.link import Link
 from csms.gateway.listener import Listener
 from csms.gateway.proof import Proof
 from csms.gateway.tls import Tls
+from csms.gateway.trail import Trail
 from csms.ocpp.catalogue import Version, actions
 from csms.ocpp.websocket import WebSocket
 from csms.storage.records import Records
@@ -71,6 +72,7 @@ class Gateway:
     floods: dict[Link, float] = field(default_factory=dict)  # Who sends too fast, and since when.
     refused: dict[int, int] = field(default_factory=dict)  # How often each HTTP status was answered.
     messages: dict[str, int] = field(init=False)  # How many calls of each known action were taken.
+    trail: Trail = field(default_factory=Trail)
     strict: bool = False  # For all stations: nothing is repaired.
     assume_16: bool = False  # Who names no subprotocol at all speaks 1.6.
     finish_unspoken: bool = False  # Without a common version: shake hands, then close (the specification's way).

@@ -153,6 +153,7 @@ class Turn:
         self._link.gateway.turns.pop(station.id, None)
         if answer:
             self._link.send(answer)
+        self._link.gateway.trail.took(station.id, self._ctx.now, self._call, answer)
         if waited is not None:  # Else whoever took the turn goes on with the next call itself.
             self._link.gateway.turn_ended(station)
 

@@ -6,7 +6,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from csms.web import asked, commands, events, problems, sessions, stations, tariffs, tokens
+from csms.web import asked, commands, events, problems, sessions, stations, tariffs, tokens, trail
 from csms.web.access import Bounded, Reader
 from csms.web.models import Totals
 from csms.web.services import Services
@@ -24,7 +24,7 @@ def build_api(services: Services, version: str) -> FastAPI:
     problems.install(app)
     errors = problems.described(401, 403, 422, 503)
     resources = APIRouter(prefix=PREFIX, responses=errors)
-    for resource in (stations, tokens, sessions, commands, asked, tariffs, events):
+    for resource in (stations, tokens, sessions, commands, asked, tariffs, events, trail):
         resources.include_router(resource.router)
 
     @resources.get("/totals", tags=["system"])

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 from starlette.requests import Request
@@ -13,6 +13,7 @@ from starlette.requests import Request
 from csms.cluster.desk import Desk
 from csms.domain.credentials import Vault
 from csms.domain.events import EventFilter
+from csms.domain.trail import Exchange
 from csms.storage import admin
 from csms.storage.asked import Asked
 from csms.storage.commands import CommandLog
@@ -22,6 +23,14 @@ from csms.storage.queries import Queries
 # (which, behind which event_id, how to end the connection) → bytes of server-sent events; ValueError for an id that is
 # none, RuntimeError when events cannot be followed.
 Follow = Callable[[EventFilter, str | None, Callable[[], None] | None], Awaitable[AsyncIterator[bytes]]]
+
+
+class Trail(Protocol):
+    """The latest messages of the stations of this node."""
+
+    def of(self, station_id: int, *, before: int | None = None, action: str | None = None) -> Iterator[Exchange]: ...
+    def trace(self, station_id: int, until: float) -> None: ...  # s since 1970; TooManyTraces
+    def traced_until(self, station_id: int) -> float | None: ...
 
 
 @dataclass
@@ -40,6 +49,7 @@ class Services:
     tariff_changed: Callable[[int], None]  # (operator id)
     token_changed: Callable[[int, str], None]  # (operator id, value)
     follow: Follow
+    trail: Trail
 
     def write(self, job: Callable[[sa.Connection], Any]) -> Awaitable[Any]:
         return self.database.writer.run(job)

@@ -50,7 +50,7 @@ async def list_sessions(
 @router.get("/sessions/{id}")
 async def show_session(id: int, services: ServicesOf, caller: Reader) -> SessionView:
     """One session."""
-    return _view(await _find(services, caller, id))
+    return _view(await find_session(services, caller, id))
 
 
 @router.get("/sessions/{id}/samples")
@@ -58,7 +58,7 @@ async def show_samples(
     id: int, services: ServicesOf, caller: Reader, limit: Annotated[int, Query(ge=1, le=10_000)] = 1000
 ) -> Page[ReadingView]:
     """Its meter readings in the order of their time."""
-    await _find(services, caller, id)
+    await find_session(services, caller, id)
     return Page(items=[ReadingView(**row) for row in await services.queries.samples(id, limit)], next=None)
 
 
@@ -82,7 +82,7 @@ async def start_session(start: SessionStart, services: ServicesOf, caller: Steer
 @router.post("/sessions/{id}/stop", response_model=CommandView, responses=_OFFLINE)
 async def stop_session(id: int, services: ServicesOf, caller: Steerer, wait: Wait = 30.0) -> JSONResponse:
     """Ask the station to end this session; the session ends when the station says so."""
-    session = await _find(services, caller, id)
+    session = await find_session(services, caller, id)
     if session["ended_at"] is not None:
         raise Problem(409, f"Session {id} has ended already.")
     station = await find_station(services, caller, session["operator"], session["station_id"])
@@ -140,7 +140,7 @@ def _check_sayable(request: msgspec.Struct, version: Version) -> None:
         raise Problem(422, f"The station speaks OCPP {version} and would not understand {wrong.description}.")
 
 
-async def _find(services: Services, caller: Caller, session_id: int) -> Row:
+async def find_session(services: Services, caller: Caller, session_id: int) -> Row:
     row = await services.queries.session(session_id) if abs(session_id) < 1 << 63 else None
     if row is None or caller.operator not in (None, row["operator"]):
         raise Problem(404, f"There is no session {session_id}.")
