@@ -30,14 +30,22 @@ app.command()(commands.command)
 
 
 @app.command()
-def serve(config: Config = None) -> None:
+def serve(
+    config: Config = None,
+    workers: Annotated[int | None, typer.Option(min=1, max=64, help="Processes that share the ports.")] = None,
+) -> None:
     """Run the server until it is told to stop (Ctrl-C or SIGTERM)."""
     from csms import app as system
     from csms import logs
 
     try:
-        settings = load_settings(config)
+        given = {} if workers is None else {"workers": workers}
+        settings = load_settings(config, **given)
         logs.configure(settings.log_level, settings.log_format)
+        if settings.workers > 1:
+            from csms.cli.workers import serve_many
+
+            raise typer.Exit(serve_many(settings, lambda line: print(line, flush=True), run_loop))
         run_loop(system.serve(settings, lambda line: print(line, flush=True)))
     except (SettingsError, DatabaseError, StartError) as error:
         _stop(str(error))

@@ -7,7 +7,6 @@ import contextlib
 import gc
 import os
 import secrets
-import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -46,13 +45,15 @@ from csms.storage.asked import Asked
 from csms.storage.commands import CommandLog
 from csms.storage.database import Database, open_database
 from csms.storage.outbox import Outbox
-from csms.storage.place import StartError, control_path, is_postgres, remedy, shown
+from csms.storage.place import StartError, control_path, is_postgres, remedy, shown, sqlite_path
 from csms.storage.queries import Queries
 from csms.storage.records import Records, open_records
 from csms.web.access import Trusted
 from csms.web.api import build_api
 from csms.web.server import http_server, listen, listen_control, running
 from csms.web.services import Services
+from csms.web.siblings import Siblings
+from csms.workers import Worker
 
 log = structlog.get_logger()
 
@@ -120,24 +121,44 @@ async def open_system(settings: Settings) -> AsyncIterator[System]:
         await database.close()
 
 
-async def serve(settings: Settings, announce: Callable[[str], None], stop: asyncio.Event | None = None) -> None:
-    """Run a server until `stop` is set or a signal asks for its end. `announce` tells people where things are."""
+async def prepare(settings: Settings, announce: Callable[[str], None]) -> None:
+    """What is done once for all workers, before they are there: migrations, and the first key of the API."""
+    async with open_system(settings) as system:
+        await _admin_key(system, announce)
+
+
+async def serve(
+    settings: Settings,
+    announce: Callable[[str], None],
+    stop: asyncio.Event | None = None,
+    worker: Worker | None = None,
+) -> None:
+    """Run a server until `stop` is set or a signal asks for its end. `announce` tells people where things are.
+
+    `worker`: it is one of several processes, which share the ports.
+    """
     sys.setswitchinterval(0.0005)  # The writer's thread waits less for the loop to give up the GIL.
     stop = stop or asyncio.Event()
     _raise_descriptors()
     # Taken down in the opposite order, whatever ends it: stations first, then those who record and tell of it.
     async with open_system(settings) as system, contextlib.AsyncExitStack() as stack:
-        await _admin_key(system, announce)
-        http = stack.enter_context(listen(settings.http_host, settings.http_port, "CSMS_HTTP_PORT"))
+        if worker is None:
+            await _admin_key(system, announce)
+        shared = worker is not None
+        http = stack.enter_context(listen(settings.http_host, settings.http_port, "CSMS_HTTP_PORT", reuse_port=shared))
         control = stack.enter_context(listen_control(control_path(system.database.path)))
         await stack.enter_async_context(running(http_server(system.api), http))
         await stack.enter_async_context(running(http_server(Trusted(system.api)), control))
         stack.push_async_callback((await _start_events(system)).stop)
         stack.push_async_callback(system.desk.close)
-        await _start_gateway(system)
+        await _start_gateway(system, shared)
         stack.push_async_callback(system.gateway.stop)
         with _signals(stop):
-            _announce(system, http, announce)
+            if worker is not None:
+                _join_workers(system, worker, stop)
+            ports = {"ocpp_port": system.gateway.port, "http_port": http.getsockname()[1]}
+            announce_places(settings.model_copy(update=ports), announce)
+            log.info("server.started", **ports)
             _spare_the_collector()
             await stop.wait()
         log.info("server.stopping")
@@ -241,10 +262,18 @@ def _quirks(settings: Settings) -> Quirks:
         raise StartError(f"{path}: {error}. Correct it, or leave CSMS_QUIRKS_FILE away.") from None
 
 
-async def _start_gateway(system: System) -> None:
+def _join_workers(system: System, worker: Worker, stop: asyncio.Event) -> None:
+    """Be one of several: answer with the others, and end when the supervisor does, however it ended."""
+    system.api.state.services.siblings = Siblings(worker.others)
+    worker.tell(control_path(system.database.path))
+    asyncio.get_running_loop().add_reader(worker.lifeline, stop.set)
+    worker.started()
+
+
+async def _start_gateway(system: System, shared: bool) -> None:
     settings = system.settings
     try:
-        await system.gateway.start(settings.ocpp_host, settings.ocpp_port)
+        await system.gateway.start(settings.ocpp_host, settings.ocpp_port, reuse_port=shared)
     except OSError as error:
         raise StartError(
             f"Cannot listen on {settings.ocpp_host}:{settings.ocpp_port} ({error.strerror or error}). "
@@ -252,7 +281,7 @@ async def _start_gateway(system: System) -> None:
         ) from None
     for tls, port, setting in _tls_ports(settings):
         try:
-            await system.gateway.start_tls(settings.ocpp_host, port, tls)
+            await system.gateway.start_tls(settings.ocpp_host, port, tls, reuse_port=shared)
         except TlsError as error:
             raise StartError(f"{error} See CSMS_TLS_…") from None
         except OSError as error:
@@ -388,17 +417,16 @@ def _in_url(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _announce(system: System, http: socket.socket, announce: Callable[[str], None]) -> None:
-    settings, port = system.settings, http.getsockname()[1]
-    data = shown(settings.database_url) if is_postgres(settings.database_url) else system.database.path
-    announce(f"Stations: ws://{_in_url(settings.ocpp_host)}:{system.gateway.port}{settings.ocpp_path}/<station>")
+def announce_places(settings: Settings, announce: Callable[[str], None]) -> None:
+    """Tell people where things are; the ports in `settings` are those that were taken."""
+    stations, people = _in_url(settings.ocpp_host), _in_url(settings.http_host)
+    url = settings.database_url
+    announce(f"Stations: ws://{stations}:{settings.ocpp_port}{settings.ocpp_path}/<station>")
     for tls, port, _ in _tls_ports(settings):
-        announce(
-            f"Stations: wss://{_in_url(settings.ocpp_host)}:{port}{settings.ocpp_path}/<station>"
-            f"  (security profile {tls.profile})"
-        )
-    announce(f"API:      http://{_in_url(settings.http_host)}:{port}/api/v1  (described at /api/openapi.json)")
-    announce(f"Data:     {data}")
+        announce(f"Stations: wss://{stations}:{port}{settings.ocpp_path}/<station>  (security profile {tls.profile})")
+    announce(f"API:      http://{people}:{settings.http_port}/api/v1  (described at /api/openapi.json)")
+    if settings.workers > 1:
+        announce(f"Workers:  {settings.workers} processes")
+    announce(f"Data:     {shown(url) if is_postgres(url) else sqlite_path(url)}")
     if settings.registration == "open":
         announce("Unknown stations are taken in (CSMS_REGISTRATION=open).")
-    log.info("server.started", ocpp_port=system.gateway.port, http_port=port)

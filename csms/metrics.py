@@ -21,7 +21,8 @@ class GatewayMetrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         gateway = self._gateway
-        yield GaugeMetricFamily("csms_stations_connected", "Stations connected to this process.", gateway.connected)
+        yield GaugeMetricFamily("csms_workers", "Processes that this answer tells of.", 1.0)
+        yield GaugeMetricFamily("csms_stations_connected", "Stations connected to these processes.", gateway.connected)
         yield GaugeMetricFamily("csms_handshakes_open", "Handshakes under way.", len(gateway.handshakes))
         yield GaugeMetricFamily(
             "csms_storage_failing", "1 while nothing can be stored.", float(gateway.records.failing)

@@ -47,6 +47,7 @@ class Settings(BaseSettings):
     database_url: str = Field("sqlite:///csms.db", repr=False)  # May hold a password.
     storage_patience: float = Field(25.0, ge=0, description="s")
     secret_key: SecretStr | None = Field(None, description="At least 16 characters, shared by all nodes.")
+    workers: int = Field(1, ge=1, le=64)
 
     ocpp_host: str = "127.0.0.1"
     ocpp_port: int = Field(9000, ge=0, le=65535)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, FastAPI
+from typing import Annotated
+
+from fastapi import APIRouter, FastAPI, Query
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
@@ -10,8 +12,10 @@ from csms.web import asked, commands, events, problems, sessions, stations, tari
 from csms.web.access import Bounded, Reader
 from csms.web.models import Totals
 from csms.web.services import Services
+from csms.web.siblings import summed
 
 PREFIX = "/api/v1"
+Own = Annotated[bool, Query(description="Only of the worker that answers.")]
 
 
 def build_api(services: Services, version: str) -> FastAPI:
@@ -43,13 +47,19 @@ def _add_probes(app: FastAPI, services: Services) -> None:
         """The process runs."""
         return "ok\n"
 
-    @app.get("/health/ready", tags=["system"])
-    async def ready() -> JSONResponse:
-        """Stations may be sent here."""
-        reason = services.ready()
+    @app.get("/health/ready", tags=["system"], responses=problems.described(422))
+    async def ready(own: Own = False) -> JSONResponse:
+        """Stations may be sent here: to any worker that runs."""
+        reasons = [services.ready()]
+        if not own:
+            reasons += [each.json()["reason"] for each in await services.siblings.ask("/health/ready")]
+        reason = next(filter(None, reasons), None)
         return JSONResponse({"ready": reason is None, "reason": reason}, 200 if reason is None else 503)
 
-    @app.get("/metrics", tags=["system"])
-    async def metrics() -> Response:
-        """What the server counts, for Prometheus."""
-        return Response(services.metrics(), media_type=CONTENT_TYPE_LATEST)
+    @app.get("/metrics", tags=["system"], responses=problems.described(422))
+    async def metrics(own: Own = False) -> Response:
+        """What the server counts, for Prometheus: the sum over all workers of this machine."""
+        texts = [services.metrics()]
+        if not own:
+            texts += [each.content for each in await services.siblings.ask("/metrics") if each.is_success]
+        return Response(summed(texts), media_type=CONTENT_TYPE_LATEST)

@@ -55,10 +55,12 @@ async def running(server: _HttpServer, sock: socket.socket) -> AsyncIterator[Non
         await task
 
 
-def listen(host: str, port: int, setting: str) -> socket.socket:
+def listen(host: str, port: int, setting: str, *, reuse_port: bool = False) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if reuse_port:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         sock.bind((host, port))
         sock.listen(_BACKLOG)  # From here on nobody is turned away, though HTTP begins a little later.

@@ -19,6 +19,7 @@ from csms.storage.asked import Asked
 from csms.storage.commands import CommandLog
 from csms.storage.database import Database
 from csms.storage.queries import Queries
+from csms.web.siblings import ALONE, Siblings
 
 # (which, behind which event_id, how to end the connection) → bytes of server-sent events; ValueError for an id that is
 # none, RuntimeError when events cannot be followed.
@@ -50,6 +51,7 @@ class Services:
     token_changed: Callable[[int, str], None]  # (operator id, value)
     follow: Follow
     trail: Trail
+    siblings: Siblings = ALONE  # The other workers of this machine.
 
     def write(self, job: Callable[[sa.Connection], Any]) -> Awaitable[Any]:
         return self.database.writer.run(job)

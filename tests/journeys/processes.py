@@ -39,11 +39,12 @@ class ServerProcess:
 
     def __init__(self, directory: Path, **settings: Any):
         self.directory = directory
-        self.database = f"sqlite:///{directory / 'csms.db'}"
         self.settings = {
-            "database_url": self.database, "ocpp_port": free_port(), "http_port": free_port(),
+            "database_url": f"sqlite:///{directory / 'csms.db'}", "ocpp_port": free_port(), "http_port": free_port(),
             "log_level": "warning", "log_format": "json", "rate_messages": 0, **settings,
         }  # fmt: skip
+        self.database = self.settings["database_url"]
+        self.said: list[str] = []  # What it announced.
         self._log = directory / "server.log"
         self._process: Process | None = None
 
@@ -67,9 +68,16 @@ class ServerProcess:
         async with asyncio.timeout(READY_WITHIN):
             while True:
                 line = await self._process.stdout.readline()
+                if not line:
+                    await self._process.wait()
                 assert line, f"the server ended: {self._log.read_text()[-2000:]}"
+                self.said.append(line.decode().strip())
                 if line.startswith(b"Data:"):
                     return
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.returncode is None
 
     async def kill(self) -> None:
         """As a power cut would, for the process: no goodbye, nothing flushed."""
