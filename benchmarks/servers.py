@@ -64,8 +64,8 @@ class Server:
 
 
 @contextmanager
-def our_server(folder: Path, names: Iterable[str]) -> Iterator[Server]:
-    """`csms serve` on a database on disk that knows these stations, each with a password."""
+def our_server(folder: Path, names: Iterable[str], root: Path = ROOT) -> Iterator[Server]:
+    """`csms serve` of a checkout, on a database on disk that knows these stations, each with a password."""
     database = folder / "csms.db"
     _fill(database, names)
     port, http = _free_port(), _free_port()
@@ -73,7 +73,7 @@ def our_server(folder: Path, names: Iterable[str]) -> Iterator[Server]:
         **{key: value for key, value in os.environ.items() if not key.startswith("CSMS_")}, **SETTINGS,
         "CSMS_DATABASE_URL": f"sqlite:///{database}", "CSMS_OCPP_PORT": str(port), "CSMS_HTTP_PORT": str(http),
     }  # fmt: skip
-    with _process([sys.executable, "-m", "csms", "serve"], folder / "csms.log", environment) as process:
+    with _process([sys.executable, "-m", "csms", "serve"], folder / "csms.log", environment, root) as process:
         _await_port(process, port, folder / "csms.log")
         yield Server("csms", process, port, "/ocpp", database)
 
@@ -116,10 +116,12 @@ def _fill(database: Path, names: Iterable[str]) -> None:
 
 
 @contextmanager
-def _process(command: list[str], log: Path, environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+def _process(
+    command: list[str], log: Path, environment: dict[str, str], root: Path = ROOT
+) -> Iterator[subprocess.Popen[bytes]]:
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdout=output, stderr=output, preexec_fn=lambda: pin(SERVER_CORE)
+            command, cwd=root, env=environment, stdout=output, stderr=output, preexec_fn=lambda: pin(SERVER_CORE)
         )
         try:
             yield process

@@ -1,8 +1,9 @@
 """The one thread that writes to SQLite: what is waiting is committed together, then answered.
 
 It alone writes and checkpoints (SQLite 3.7.0-3.51.2 can lose a WAL reset when two connections do), with
-synchronous=FULL: a resolved future means that the rows are on disk. There is no timer: a commit takes whatever has
-gathered while the one before it was being synced.
+synchronous=FULL: a resolved future means that the rows are on disk. A commit takes whatever has gathered while the one
+before it was being synced. Rows are made in the loop, so that the thread hardly needs the GIL: where both want it, they
+pay two switches of threads for each callback of the loop.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 from functools import cache
-from typing import Any, TypeVar
+from queue import Empty, SimpleQueue
+from typing import Any, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 import structlog
@@ -26,8 +28,10 @@ from csms.storage.rows import Statement, latest, rows_of
 
 T = TypeVar("T")
 Job = Callable[[sa.Connection], Any]
+_Step = tuple[str, list[Any]]
+_Outcome = tuple["asyncio.Future[Any]", Any, "Exception | None"]
 
-_CHUNKS = (64, 16, 4, 1)  # Few sizes, so that each statement is prepared once.
+_CHUNKS = (64, 32, 16, 8, 4, 2, 1)  # Few sizes, so that each statement is prepared once.
 _BUSY = 1.0  # s that SQLite itself waits for a lock.
 _PROBE = 1.0  # s between looks whether a database that failed is well again, while nobody writes.
 _MOST_UNITS = 2_000  # In one commit: bounds the wait of the first for the last.
@@ -36,6 +40,13 @@ _MOST_UNITS = 2_000  # In one commit: bounds the wait of the first for the last.
 _ABOUT_THE_ROWS = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError, sqlite3.InterfaceError)
 
 log = structlog.get_logger()
+
+
+class _Group(NamedTuple):
+    """Units that are committed together. `steps`: the SQL and values that write them, or why there are none."""
+
+    units: list[tuple[Unit, asyncio.Future[None]]]
+    steps: list[_Step] | Exception
 
 
 class SqliteWriter:
@@ -47,8 +58,10 @@ class SqliteWriter:
         self._synchronous = synchronous
         self._patience = patience
         self._loop = asyncio.get_running_loop()
-        self._waiting: deque[tuple[Unit | Job, asyncio.Future]] = deque()
-        self._wake = threading.Event()
+        self._waiting: deque[tuple[Unit | Job, asyncio.Future[Any]]] = deque()  # The loop's alone.
+        self._handed: SimpleQueue[_Group | tuple[Job, asyncio.Future[Any]] | None] = SimpleQueue()
+        self._busy = False  # The thread has something, or will have it in this turn of the loop.
+        self._idle: asyncio.Future[None] | None = None  # Set: somebody waits until there is nothing left to do.
         self._stopping = False
         self.failing = False  # Nothing can be stored at the moment: new stations are better sent away.
         self.on_commit: Callable[[], None] | None = None  # Called in the loop when events may have been stored.
@@ -67,18 +80,47 @@ class SqliteWriter:
     async def close(self) -> None:
         """Finish what is waiting, then stop."""
         self._stopping = True
-        self._wake.set()
+        if self._busy:
+            self._idle = self._idle or self._loop.create_future()
+            await asyncio.shield(self._idle)
+        self._handed.put(None)
         await asyncio.to_thread(self._thread.join)
 
-    def _put(self, work: Unit | Job) -> asyncio.Future:
+    def _put(self, work: Unit | Job) -> asyncio.Future[Any]:
         future = self._loop.create_future()
         if self._stopping:
             future.set_exception(StorageUnavailable("the server is stopping"))
             return future
         self._waiting.append((work, future))
-        if not self._wake.is_set():  # It is cleared before the queue is looked through, so nothing is missed.
-            self._wake.set()
+        if not self._busy:
+            self._busy = True
+            self._loop.call_soon(self._hand_over)  # With what else this turn of the loop brings.
         return future
+
+    def _hand_over(self) -> None:
+        """Give the thread what waits: units together, a job alone."""
+        waiting = self._waiting
+        units: list[tuple[Unit, asyncio.Future[None]]] = []
+        while waiting and len(units) < _MOST_UNITS and isinstance(waiting[0][0], Unit):
+            units.append(waiting.popleft())
+        self._handed.put(_Group(units, _steps(units)) if units else waiting.popleft())
+
+    def _settled(self, outcomes: list[_Outcome], events: bool) -> None:
+        if self._waiting:
+            self._hand_over()
+        else:
+            self._busy = False
+            if self._idle is not None:
+                self._idle.set_result(None)
+        if events and self.on_commit is not None:
+            self.on_commit()
+        for future, result, error in outcomes:
+            if future.done():
+                continue
+            if error is None:
+                future.set_result(result)
+            else:
+                future.set_exception(error)
 
     # In the thread.
 
@@ -98,39 +140,37 @@ class SqliteWriter:
 
     def _run(self) -> None:
         while True:
-            if not self._wake.wait(_PROBE if self.failing else None):
+            try:
+                work = self._handed.get(timeout=_PROBE if self.failing else None)
+            except Empty:
                 self._probe()
-            self._wake.clear()
-            stopping = self._stopping  # Asked first: what was put before it is still done.
-            while self._waiting:
-                self._next()
-            if stopping:
+                continue
+            if work is None:
                 break
+            if isinstance(work, _Group):
+                outcomes = self._commit_all(work)
+                events = any(unit.events for unit, _ in work.units)
+            else:  # What a job stores is its own affair: the few there are may all have events.
+                outcomes, events = [self._run_job(*work)], True
+            self._loop.call_soon_threadsafe(self._settled, outcomes, events)
         self._engine.dispose()
 
     def _probe(self) -> None:
         """While writing fails no station is let in, so none would write and find out that it works again (D5, D6)."""
         self._patiently(lambda connection: connection.execute("PRAGMA user_version=0"))
 
-    def _next(self) -> None:
-        units: list[tuple[Unit, asyncio.Future]] = []
-        while self._waiting and len(units) < _MOST_UNITS and isinstance(self._waiting[0][0], Unit):
-            units.append(self._waiting.popleft())
-        if units:
-            self._settle(self._commit_all(units), any(unit.events for unit, _ in units))
-        if self._waiting and not isinstance(self._waiting[0][0], Unit):
-            job, future = self._waiting.popleft()
-            # What a job stores is its own affair: the few there are may all have events.
-            self._settle([self._run_job(job, future)], True)
-
-    def _commit_all(self, units: list[tuple[Unit, asyncio.Future]]) -> list[tuple[asyncio.Future, Any, Any]]:
+    def _commit_all(self, group: _Group) -> list[_Outcome]:
         """Together if possible; else one by one, so that a bad one never fails its neighbours."""
-        error = self._patiently(lambda connection: _write(connection, [unit for unit, _ in units]))
+        units, steps = group
+        if isinstance(steps, Exception):
+            error: Exception | None = steps
+        else:
+            error = self._patiently(lambda connection: _write(connection, steps))
         if error is None:
             return [(future, None, None) for _, future in units]
         if isinstance(error, StorageUnavailable) or len(units) == 1:
             return [(future, None, error) for _, future in units]
-        return [outcome for pair in units for outcome in self._commit_all([pair])]
+        return [outcome for pair in units for outcome in self._commit_all(_Group([pair], _steps([pair])))]
 
     def _patiently(self, write: Callable[[sqlite3.Connection], None]) -> Exception | None:
         """Write and commit; while the database cannot (locked, full, unreadable), try again within the patience."""
@@ -171,7 +211,7 @@ class SqliteWriter:
                 connection.execute("ROLLBACK")
             raise
 
-    def _run_job(self, job: Job, future: asyncio.Future) -> tuple[asyncio.Future, Any, Any]:
+    def _run_job(self, job: Job, future: asyncio.Future[Any]) -> _Outcome:
         try:
             with self._engine.connect() as connection:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -192,38 +232,30 @@ class SqliteWriter:
         except Exception as error:
             return future, None, error
 
-    def _settle(self, outcomes: list[tuple[asyncio.Future, Any, Any]], events: bool) -> None:
-        """Wake the loop, once a commit."""
-        self._loop.call_soon_threadsafe(self._settled, outcomes, events)
 
-    # In the loop.
-
-    def _settled(self, outcomes: list[tuple[asyncio.Future, Any, Any]], events: bool) -> None:
-        if events and self.on_commit is not None:
-            self.on_commit()
-        _resolve(outcomes)
-
-
-def _resolve(outcomes: list[tuple[asyncio.Future, Any, Any]]) -> None:
-    for future, result, error in outcomes:
-        if future.done():
-            continue
-        if error is None:
-            future.set_result(result)
-        else:
-            future.set_exception(error)
-
-
-def _write(connection: sqlite3.Connection, units: list[Unit]) -> None:
-    for statement, rows in rows_of(units).items():
+def _steps(units: list[tuple[Unit, asyncio.Future[None]]]) -> list[_Step] | Exception:
+    """What writes these units, in order, or why one of them cannot be written."""
+    steps: list[_Step] = []
+    try:
+        rows_by_statement = rows_of([unit for unit, _ in units])
+    except Exception as error:
+        log.exception("storage.unit_unwritable")
+        return error
+    for statement, rows in rows_by_statement.items():
         if statement.update or statement.upsert:
             rows = latest(rows, statement.keys)
         start = 0
         for size in _CHUNKS:
             while len(rows) - start >= size:
                 values = [value for row in rows[start : start + size] for value in row]
-                connection.execute(_sql(statement, size), values)
+                steps.append((_sql(statement, size), values))
                 start += size
+    return steps
+
+
+def _write(connection: sqlite3.Connection, steps: list[_Step]) -> None:
+    for sql, values in steps:
+        connection.execute(sql, values)
 
 
 @cache

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections import deque
 from contextlib import closing
 from pathlib import Path
 from threading import Event
@@ -62,10 +61,8 @@ def hold(writer: SqliteWriter) -> Event:
 
 async def test_what_gathers_while_the_writer_is_busy_is_one_commit(writer, station, monkeypatch):
     together: list[int] = []
-    write = sqlite._write
-    monkeypatch.setattr(
-        sqlite, "_write", lambda connection, units: together.append(len(units)) or write(connection, units)
-    )
+    steps = sqlite._steps
+    monkeypatch.setattr(sqlite, "_steps", lambda units: together.append(len(units)) or steps(units))
     go = hold(writer)
     commits = [writer.commit(unit_of(station, session(number))) for number in range(1, 50)]
     go.set()
@@ -248,32 +245,24 @@ async def test_closing_finishes_what_waits_and_takes_nothing_new(migrated: Path,
     assert await waiting == "done"
 
 
-class Hesitating(deque):
-    """A queue whose reader, told that it is empty, is held up before it acts on that."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.told, self.go = Event(), Event()
-
-    def __bool__(self) -> bool:
-        filled = len(self) > 0
-        if not filled:
-            self.told.set()
-            self.go.wait(5)
-        return filled
-
-
 async def test_closing_at_the_last_moment_forgets_nothing(tmp_path: Path):
     writer = SqliteWriter(str(tmp_path / "new.db"), synchronous="OFF")
-    queue = writer._waiting = Hesitating()
     first = writer.run(lambda connection: "first")
-    await asyncio.to_thread(queue.told.wait, 5)
+    first.add_done_callback(lambda _: writer.run(lambda connection: "refused").exception())
     second = writer.run(lambda connection: "second")
-    closing = asyncio.create_task(writer.close())
-    await asyncio.sleep(0)
-    queue.go.set()
-    await closing
-    assert await asyncio.wait_for(asyncio.gather(first, second), 5) == ["first", "second"]
+    await writer.close()
+    assert (first.result(), second.result()) == ("first", "second")
+
+
+async def test_unit_that_fits_in_no_row_never_fails_its_neighbours(writer, station, rows):
+    go = hold(writer)
+    naive = session(2, started_at=NOW.replace(tzinfo=None))
+    commits = [writer.commit(unit_of(station, one)) for one in (session(1), naive, session(3))]
+    go.set()
+    before, bad, after = await asyncio.gather(*commits, return_exceptions=True)
+    assert (before, after) == (None, None)
+    assert isinstance(bad, TypeError)
+    assert await rows("SELECT id FROM sessions ORDER BY id") == [(1,), (3,)]
 
 
 async def test_stopping_does_not_wait_out_the_patience(database, writer, station, lock):
