@@ -88,7 +88,10 @@ class WebSocket:
             stop = body + size
             if (second >= 0x80) is not masked or (size > self._max_size and start <= end):
                 stop = end  # The core refuses it by its header, before the body is buffered.
-            elif stop > end or start > end:
+            elif start > end:
+                stop = start  # Half a size is none: it must not say how much is waited for.
+                break
+            elif stop > end:
                 break
             elif first == TEXT and self._core is None:
                 payload = data[body:stop]

@@ -194,6 +194,16 @@ def test_closing_sends_a_close_frame_once(server):
     assert (server.closed.code, server.closed.reason) == (1012, "restart")
 
 
+@pytest.mark.parametrize("cut", range(1, 14))
+def test_N4_size_that_comes_in_pieces_is_refused_before_the_body_is_kept(cut):
+    """Half of a size must not be taken for it: it may say that more is to come than fits into memory."""
+    server = WebSocket(max_size=1000)
+    head = struct.pack("!BBQ", TEXT, 0xFF, 2**62) + MASK
+    server.receive(head[:cut])
+    server.receive(head[cut:] + b"x" * 50)
+    assert server.closed is not None and server.closed.code == 1009
+
+
 def test_a_client_refuses_what_a_server_masked():
     client = WebSocket(client=True)
     client.receive(frame(b"masked"))
