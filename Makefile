@@ -6,11 +6,12 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STATIONS ?= 50
 FOR ?= 60
+FUZZ_SECONDS ?= 60
 QUICK := not journey and not live
 PLAIN := $(QUICK) and not fuzz and not disk
 PLAIN_TESTS := tests/domain tests/ocpp tests/blocks tests/simulators tests/house
 
-.PHONY: demo test test-plain conformance bench bench-quick lint format clean
+.PHONY: demo test test-plain conformance fuzz bench bench-quick lint format clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.installed  ## a server with simulated stations charging on it, for FOR seconds
@@ -27,6 +28,10 @@ test-plain: $(VENV)/.installed-dev  ## the tests that need no database, no socke
 
 conformance: $(VENV)/.installed-dev  ## the certification cases; which pass goes to build/conformance.json
 	@$(BIN)/python -m pytest tests/conformance
+
+fuzz: $(VENV)/.installed-dev  ## frames, WebSocket, handshake and messages, each for FUZZ_SECONDS, led by coverage
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,fuzz]' || true
+	@$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
 
 bench: $(VENV)/.installed-dev  ## our server against the baseline, six minutes; the table goes to build/bench.md
 	@$(BIN)/python -m benchmarks

@@ -88,10 +88,8 @@ class WebSocket:
             stop = body + size
             if (second >= 0x80) is not masked or (size > self._max_size and start <= end):
                 stop = end  # The core refuses it by its header, before the body is buffered.
-            elif start > end:
-                stop = start  # Half a size is none: it must not say how much is waited for.
-                break
-            elif stop > end:
+            elif stop > end and first & 0x0F not in _RESERVED:
+                stop = start if start > end else stop  # Half a size must not say how much is waited for.
                 break
             elif first == TEXT and self._core is None:
                 payload = data[body:stop]
@@ -229,6 +227,7 @@ class WebSocket:
 
 
 _CHEAP = frozenset((PING, PONG, BEGIN, MORE, END))
+_RESERVED = frozenset((3, 4, 5, 6, 7, 11, 12, 13, 14, 15))  # Opcodes nobody defined: refused by the header, too.
 _BETWEEN, _AMID = (PING, BEGIN), (PING, MORE, END)  # What may come between messages, and amid fragments.
 _COLLECTING = object()  # Instead of a core, while text comes in fragments.
 
