@@ -27,8 +27,10 @@ from csms.blocks.dispatch import Policy
 from csms.bus.broker import BrokerUrlError
 from csms.bus.mqtt import MqttPublisher
 from csms.bus.retention import keep_bounded
+from csms.bus.signature import shown_secret
 from csms.bus.state import StationStates
 from csms.bus.stream import Stream, StreamOptions
+from csms.bus.webhooks import Sender, WebhookDelivery, WebhookOptions
 from csms.cluster.desk import Desk
 from csms.domain.credentials import KEY_BYTES, Vault, new_api_key
 from csms.domain.ports import StorageUnavailable
@@ -39,6 +41,7 @@ from csms.gateway.tls import Tls, TlsError
 from csms.gateway.trail import Trail
 from csms.metrics import GatewayMetrics, MqttCounters, StreamCounters, exposition
 from csms.ocpp.version import Version
+from csms.outbound import Outbound
 from csms.settings import Settings
 from csms.storage import admin
 from csms.storage.asked import Asked
@@ -48,6 +51,7 @@ from csms.storage.outbox import Outbox
 from csms.storage.place import StartError, control_path, is_postgres, remedy, shown, sqlite_path
 from csms.storage.queries import Queries
 from csms.storage.records import Records, open_records
+from csms.storage.webhooks import Webhooks
 from csms.web.access import Trusted
 from csms.web.api import build_api
 from csms.web.server import http_server, listen, listen_control, running
@@ -73,6 +77,7 @@ class System:
     desk: Desk
     outbox: Outbox
     stream: Stream
+    webhooks: WebhookDelivery
     collectors: list[Collector]  # What /metrics tells.
     api: FastAPI
 
@@ -95,7 +100,11 @@ async def open_system(settings: Settings) -> AsyncIterator[System]:
         )
         gateway.ready = desk.station_ready
         outbox = Outbox(database)
-        stream = Stream(outbox, _stream_options(settings))
+        poll = _poll(settings)
+        stream = Stream(outbox, StreamOptions(most_readers=settings.event_readers, poll=poll))
+        outbound, sending = Outbound(settings.outbound_allowed), WebhookOptions(poll=poll)
+        sender = Sender(outbound, vault, now_utc, sending)
+        webhooks = WebhookDelivery(database, outbox, sender, options=sending, clock=now_utc)
         collectors: list[Collector] = [GatewayMetrics(gateway), StreamCounters(stream.metrics)]
         queries = Queries(database.reader)
         services = Services(
@@ -114,9 +123,14 @@ async def open_system(settings: Settings) -> AsyncIterator[System]:
             token_changed=records.token_changed,
             follow=stream.open,
             trail=gateway.trail,
+            webhooks=Webhooks(database),
+            webhooks_changed=webhooks.changed,
+            webhook_secret=lambda salt: shown_secret(vault.derived(b"webhook", salt)),
+            webhook_test=sender.test,
+            check_url=outbound.check_url,
         )
         api = build_api(services, release())
-        yield System(settings, database, records, vault, gateway, desk, outbox, stream, collectors, api)
+        yield System(settings, database, records, vault, gateway, desk, outbox, stream, webhooks, collectors, api)
     finally:
         await database.close()
 
@@ -354,10 +368,9 @@ def _not_ready(gateway: Gateway) -> str | None:
 # Events
 
 
-def _stream_options(settings: Settings) -> StreamOptions:
-    # What other nodes commit wakes nobody here.
-    poll = 0.25 if is_postgres(settings.database_url) else 5.0
-    return StreamOptions(most_readers=settings.event_readers, poll=poll)
+def _poll(settings: Settings) -> float:
+    """s between looks into the outbox: what other nodes commit wakes nobody here."""
+    return 0.25 if is_postgres(settings.database_url) else 5.0
 
 
 class _Events:
@@ -383,7 +396,10 @@ async def _start_events(system: System) -> _Events:
     retention = keep_bounded(
         outbox, retention=timedelta(days=settings.event_retention_days), most=settings.event_most_rows, clock=now_utc
     )
-    tasks = [asyncio.create_task(retention, name="outbox-retention")]
+    tasks = [
+        asyncio.create_task(retention, name="outbox-retention"),
+        asyncio.create_task(system.webhooks.run(), name="webhooks"),
+    ]
     if settings.mqtt_url is None:
         await outbox.forget("mqtt")  # Else where it once was would hold up purging.
         return _Events(system.stream, tasks, None)
@@ -392,7 +408,8 @@ async def _start_events(system: System) -> _Events:
             outbox, settings.mqtt_url.get_secret_value(), states=StationStates(system.database), clock=now_utc
         )
     except BrokerUrlError as error:
-        tasks[0].cancel()
+        for task in tasks:
+            task.cancel()
         raise StartError(str(error)) from None
     system.collectors.append(MqttCounters(publisher.metrics))
     tasks.append(asyncio.create_task(publisher.run(), name="mqtt"))

@@ -33,6 +33,10 @@ class Vault:
         """Whether `password` is the one kept; takes the same time whatever differs."""
         return hmac.compare_digest(kept, self.station_hash(operator, identity, password))
 
+    def derived(self, purpose: bytes, salt: bytes) -> bytes:
+        """A secret of 256 bits that has to be known again, and stands nowhere: only its salt is kept."""
+        return self._hash(b"derived\0%b\0%b" % (purpose, salt))
+
     def _hash(self, message: bytes) -> bytes:
         return hmac.digest(self._key, message, hashlib.sha256)
 

@@ -278,6 +278,23 @@ outbox = Table(
     sqlite_autoincrement=True,  # An id is never used twice, even when the newest row was purged.
 )  # fmt: skip
 
+webhooks = Table(
+    "webhooks", metadata,
+    Column("id", Id, primary_key=True),
+    Column("operator_id", ForeignKey("operators.id")),  # Null: the events of all.
+    Column("url", Text, nullable=False),
+    Column("description", Text),
+    Column("types", Text, nullable=False), Column("stations", Text, nullable=False),  # JSON arrays; empty: all.
+    Column("salt", LargeBinary, nullable=False),  # Its secret is derived from it and the system's key.
+    Column("enabled", Boolean, nullable=False),
+    Column("revision", Integer, nullable=False),  # Rises with each change.
+    Column("failures", Integer, nullable=False, server_default="0"),  # In a row.
+    Column("error", Text),
+    Column("attempted_at", Instant), Column("delivered_at", Instant), Column("next_attempt_at", Instant),
+    Column("created_at", Instant, nullable=False),
+    sqlite_autoincrement=True,  # A subscriber's name is never used twice.
+)  # fmt: skip
+
 subscribers = Table(
     "subscribers", metadata,
     Column("name", String(64), primary_key=True),

@@ -14,16 +14,26 @@ from csms.cluster.desk import Desk
 from csms.domain.credentials import Vault
 from csms.domain.events import EventFilter
 from csms.domain.trail import Exchange
+from csms.domain.webhooks import Webhook
 from csms.storage import admin
 from csms.storage.asked import Asked
 from csms.storage.commands import CommandLog
 from csms.storage.database import Database
 from csms.storage.queries import Queries
+from csms.storage.webhooks import Webhooks
 from csms.web.siblings import ALONE, Siblings
 
 # (which, behind which event_id, how to end the connection) → bytes of server-sent events; ValueError for an id that is
 # none, RuntimeError when events cannot be followed.
 Follow = Callable[[EventFilter, str | None, Callable[[], None] | None], Awaitable[AsyncIterator[bytes]]]
+
+
+class Attempt(Protocol):
+    """How a request to a webhook went. `status` None: it was not reached; `error` None: taken."""
+
+    status: int | None
+    error: str | None
+    seconds: float
 
 
 class Trail(Protocol):
@@ -51,6 +61,11 @@ class Services:
     token_changed: Callable[[int, str], None]  # (operator id, value)
     follow: Follow
     trail: Trail
+    webhooks: Webhooks
+    webhooks_changed: Callable[[], None]
+    webhook_secret: Callable[[bytes], str]  # As it is shown, for a salt.
+    webhook_test: Callable[[Webhook], Awaitable[Attempt]]
+    check_url: Callable[[str], None]  # ValueError for one that must not be called
     siblings: Siblings = ALONE  # The other workers of this machine.
 
     def write(self, job: Callable[[sa.Connection], Any]) -> Awaitable[Any]:
