@@ -32,17 +32,18 @@ from csms.bus.state import StationStates
 from csms.bus.stream import Stream, StreamOptions
 from csms.bus.webhooks import Sender, WebhookDelivery, WebhookOptions
 from csms.cluster.desk import Desk
+from csms.cluster.followups import FollowUps
 from csms.domain.credentials import KEY_BYTES, Vault, new_api_key
 from csms.domain.ports import StorageUnavailable
 from csms.domain.quirks import Quirks, read_quirks
 from csms.gateway.admission import Address
 from csms.gateway.server import Gateway, Limits
-from csms.gateway.tls import Tls, TlsError
 from csms.gateway.trail import Trail
 from csms.metrics import GatewayMetrics, MqttCounters, StreamCounters, exposition
 from csms.ocpp.version import Version
 from csms.outbound import Outbound
 from csms.settings import Settings
+from csms.station_ports import open_ports, tls_ports
 from csms.storage import admin
 from csms.storage.asked import Asked
 from csms.storage.commands import CommandLog
@@ -52,6 +53,8 @@ from csms.storage.place import StartError, control_path, is_postgres, remedy, sh
 from csms.storage.queries import Queries
 from csms.storage.records import Records, open_records
 from csms.storage.webhooks import Webhooks
+from csms.trust.authority import AuthorityFolderError
+from csms.trust.parts import Certificates, certificates
 from csms.web.access import Trusted
 from csms.web.api import build_api
 from csms.web.server import http_server, listen, listen_control, running
@@ -75,6 +78,8 @@ class System:
     vault: Vault
     gateway: Gateway
     desk: Desk
+    followups: FollowUps
+    certificates: Certificates
     outbox: Outbox
     stream: Stream
     webhooks: WebhookDelivery
@@ -93,7 +98,8 @@ async def open_system(settings: Settings) -> AsyncIterator[System]:
     try:
         records = await _records(database)
         vault = Vault(_secret_key(settings, database.path))
-        gateway = _gateway(settings, database, records, vault)
+        issued = _certificates(settings, database)
+        gateway = _gateway(settings, database, records, vault, issued)
         commands = CommandLog(database)
         desk = Desk(
             gateway.link_of, commands, records.next_session_id, now_utc, settings.call_timeout, vault.station_hash
@@ -106,6 +112,8 @@ async def open_system(settings: Settings) -> AsyncIterator[System]:
         sender = Sender(outbound, vault, now_utc, sending)
         webhooks = WebhookDelivery(database, outbox, sender, options=sending, clock=now_utc)
         collectors: list[Collector] = [GatewayMetrics(gateway), StreamCounters(stream.metrics)]
+        followups = FollowUps(desk)
+        gateway.follow_up = followups.after
         queries = Queries(database.reader)
         services = Services(
             database=database,
@@ -128,9 +136,12 @@ async def open_system(settings: Settings) -> AsyncIterator[System]:
             webhook_secret=lambda salt: shown_secret(vault.derived(b"webhook", salt)),
             webhook_test=sender.test,
             check_url=outbound.check_url,
+            certificate_revoked=issued.revoked(gateway.certificate_revoked),
         )
         api = build_api(services, release())
-        yield System(settings, database, records, vault, gateway, desk, outbox, stream, webhooks, collectors, api)
+        yield System(
+            settings, database, records, vault, gateway, desk, followups, issued, outbox, stream, webhooks, collectors, api
+        )  # fmt: skip
     finally:
         await database.close()
 
@@ -165,8 +176,11 @@ async def serve(
         await stack.enter_async_context(running(http_server(Trusted(system.api)), control))
         stack.push_async_callback((await _start_events(system)).stop)
         stack.push_async_callback(system.desk.close)
-        await _start_gateway(system, shared)
+        stack.push_async_callback(system.followups.close)
+        await system.certificates.start()
+        await open_ports(system.gateway, settings, shared=shared)
         stack.push_async_callback(system.gateway.stop)
+        await stack.enter_async_context(system.certificates.renewing(system.followups, system.gateway.is_here))
         with _signals(stop):
             if worker is not None:
                 _join_workers(system, worker, stop)
@@ -216,7 +230,19 @@ async def _records(database: Database) -> Records:
         raise StartError(f"{database.path} cannot be written ({error}). {remedy(error.__cause__)}") from error
 
 
-def _gateway(settings: Settings, database: Database, records: Records, vault: Vault) -> Gateway:
+def _certificates(settings: Settings, database: Database) -> Certificates:
+    try:
+        return certificates(
+            database, now_utc, folder=settings.ca_folder, organization=settings.tls_client_organization,
+            life=timedelta(days=settings.ca_certificate_days), renew=timedelta(days=settings.ca_renew_days),
+        )  # fmt: skip
+    except AuthorityFolderError as error:
+        raise StartError(f"{error} See CSMS_CA_FOLDER") from None
+
+
+def _gateway(
+    settings: Settings, database: Database, records: Records, vault: Vault, issued: Certificates
+) -> Gateway:  # fmt: skip
     async def register(address: Address) -> None:
         operator_id = await database.writer.run(admin.ensure_operator(address.operator))
         await database.writer.run(admin.put_station(operator_id, address.identity, {}, now_utc()))
@@ -230,6 +256,7 @@ def _gateway(settings: Settings, database: Database, records: Records, vault: Va
             settings.retry_interval,
             concurrent=settings.concurrent_tokens,
             quirks=_quirks(settings),
+            outside=issued.outside,
         ),
         limits=Limits(
             handshake=settings.handshake_deadline,
@@ -255,7 +282,8 @@ def _gateway(settings: Settings, database: Database, records: Records, vault: Va
         finish_unspoken=settings.ocpp_unspoken == "close",
         compression=settings.ocpp_compression,
         uncompressed=settings.ocpp_uncompressed,
-        organization=settings.tls_client_organization,
+        organization=issued.outside.organization,
+        revoked=issued.is_revoked,
         hide_unknown=settings.hide_unknown,
         register=register if settings.registration == "open" else None,
         strict=settings.strict,
@@ -282,40 +310,6 @@ def _join_workers(system: System, worker: Worker, stop: asyncio.Event) -> None:
     worker.tell(control_path(system.database.path))
     asyncio.get_running_loop().add_reader(worker.lifeline, stop.set)
     worker.started()
-
-
-async def _start_gateway(system: System, shared: bool) -> None:
-    settings = system.settings
-    try:
-        await system.gateway.start(settings.ocpp_host, settings.ocpp_port, reuse_port=shared)
-    except OSError as error:
-        raise StartError(
-            f"Cannot listen on {settings.ocpp_host}:{settings.ocpp_port} ({error.strerror or error}). "
-            "Choose another CSMS_OCPP_PORT, or stop what uses it."
-        ) from None
-    for tls, port, setting in _tls_ports(settings):
-        try:
-            await system.gateway.start_tls(settings.ocpp_host, port, tls, reuse_port=shared)
-        except TlsError as error:
-            raise StartError(f"{error} See CSMS_TLS_…") from None
-        except OSError as error:
-            raise StartError(
-                f"Cannot listen on {settings.ocpp_host}:{port} ({error.strerror or error}). "
-                f"Choose another {setting}, or stop what uses it."
-            ) from None
-
-
-def _tls_ports(settings: Settings) -> list[tuple[Tls, int, str]]:
-    """The ports of security profiles 2 and 3, as far as there are certificates for them."""
-    certificates, ca = settings.tls_certificates, settings.tls_client_ca
-    if not certificates:
-        if ca is not None:
-            raise StartError("CSMS_TLS_CLIENT_CA needs the server's own certificates, too: CSMS_TLS_CERTIFICATES.")
-        return []
-    ports = [(Tls(certificates), settings.ocpp_tls_port, "CSMS_OCPP_TLS_PORT")]
-    if ca is not None:
-        ports.append((Tls(certificates, ca, settings.tls_client_crl), settings.ocpp_mtls_port, "CSMS_OCPP_MTLS_PORT"))
-    return ports
 
 
 def _secret_key(settings: Settings, database: Path) -> bytes:
@@ -439,7 +433,7 @@ def announce_places(settings: Settings, announce: Callable[[str], None]) -> None
     stations, people = _in_url(settings.ocpp_host), _in_url(settings.http_host)
     url = settings.database_url
     announce(f"Stations: ws://{stations}:{settings.ocpp_port}{settings.ocpp_path}/<station>")
-    for tls, port, _ in _tls_ports(settings):
+    for tls, port, _ in tls_ports(settings):
         announce(f"Stations: wss://{stations}:{port}{settings.ocpp_path}/<station>  (security profile {tls.profile})")
     announce(f"API:      http://{people}:{settings.http_port}/api/v1  (described at /api/openapi.json)")
     if settings.workers > 1:

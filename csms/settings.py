@@ -57,6 +57,9 @@ class Settings(BaseSettings):
     tls_client_ca: Path | None = None
     tls_client_crl: Path | None = None
     tls_client_organization: str | None = None
+    ca_folder: Path | None = None
+    ca_certificate_days: float = Field(365.0, gt=0)
+    ca_renew_days: float = Field(30.0, ge=0)
     ocpp_path: str = Field("/ocpp", pattern=r"^(/[\w.~-]+)+$")
     ocpp_versions: Versions = ("1.6", "2.0.1")
     ocpp_assume_16: bool = False

@@ -46,6 +46,7 @@ class Authority:
     def sign(
         self, subject: x509.Name, key: Any, *, ca: bool = False, usage: Any = None, starts: timedelta = -DAY,
         ends: timedelta = 30 * DAY, names: tuple[str, ...] = (), digest: hashes.HashAlgorithm | None = None,
+        access: x509.AuthorityInformationAccess | None = None,
     ) -> x509.Certificate:  # fmt: skip
         now = datetime.now(UTC)
         builder = (
@@ -62,6 +63,8 @@ class Authority:
         )
         if usage is not None:
             builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+        if access is not None:
+            builder = builder.add_extension(access, critical=False)
         if names:
             hosts = [x509.DNSName(each) if each[0].isalpha() else x509.IPAddress(ip_address(each)) for each in names]
             builder = builder.add_extension(x509.SubjectAlternativeName(hosts), critical=False)
@@ -90,11 +93,26 @@ class Authority:
         return builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
+def request(
+    common: str | None, organization: str | None = "ACME", *, key: Any = None, digest: hashes.HashAlgorithm | None = None,
+    subject: x509.Name | None = None,
+) -> str:  # fmt: skip
+    """A certificate signing request, PEM."""
+    builder = x509.CertificateSigningRequestBuilder().subject_name(subject or name(common, organization))
+    signed = builder.sign(key or ec_key(), digest or hashes.SHA256())
+    return signed.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def private(key: Any) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )  # fmt: skip
+
+
 def pem(*certificates: x509.Certificate, key: Any = None) -> bytes:
     parts = [each.public_bytes(serialization.Encoding.PEM) for each in certificates]
     if key is not None:
-        plain = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        parts.append(key.private_bytes(*plain))
+        parts.append(private(key))
     return b"".join(parts)
 
 

@@ -3,6 +3,7 @@
 from csms.blocks import (
     authorization,
     availability,
+    certificates,
     data_transfer,
     device_model,
     installed,
@@ -22,6 +23,6 @@ from csms.blocks import (
 )
 
 __all__ = [
-    "authorization", "availability", "data_transfer", "device_model", "installed", "jobs", "local_lists", "maintenance", "metering",
+    "authorization", "availability", "certificates", "data_transfer", "device_model", "installed", "jobs", "local_lists", "maintenance", "metering",
     "monitoring", "provisioning", "remote_control", "reservations", "security", "smart_charging", "standing", "transactions", "vendors",
 ]  # fmt: skip

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any, NamedTuple, TypeVar, get_args, get_type_hints
 
 import msgspec
 
@@ -61,6 +61,14 @@ _TRIGGERED = {
 _REPORTS = {"GetBaseReport": "NotifyReport", "GetReport": "NotifyReport"}
 
 UNSUPPORTED = "unsupported"  # What a station refused with NotImplemented or NotSupported.
+
+
+class Question(NamedTuple):
+    """What the system asks of a station by itself: the payload as it is sent, but for an id of ours that it lacks."""
+
+    action: str
+    payload: dict[str, Any]
+
 
 _SETTLES: dict[type, list[Settle]] = {}
 

@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
 import msgspec
 
+from csms.blocks.ports import Outside
 from csms.domain.ports import Records
 from csms.domain.quirks import Quirks
 from csms.domain.stations import Station
@@ -49,6 +50,7 @@ class Policy:
     retry_interval: int = 60  # s, for a station that is not accepted yet
     concurrent: Concurrent = "allow"  # A token that is in use elsewhere may be used all the same (T08).
     quirks: Quirks = field(default_factory=Quirks, repr=False)
+    outside: Outside = field(default_factory=Outside, repr=False)  # Who is asked about certificates.
     jitter: float = 0.2  # Spreads the intervals of stations that came back together.
     random: Callable[[], float] = field(default=random, repr=False)
 
@@ -61,7 +63,7 @@ class Policy:
 class Context:
     """What a handler works with: the station, the time of receipt, and the unit it fills."""
 
-    __slots__ = ("_unit", "now", "policy", "raw", "records", "repairs", "station", "version")
+    __slots__ = ("_unit", "afterwards", "now", "policy", "raw", "records", "repairs", "station", "version")
 
     def __init__(self, station: Station, version: Version, now: datetime, records: Records, policy: Policy):
         self.station = station
@@ -71,6 +73,8 @@ class Context:
         self.policy = policy
         self.raw = b""
         self.repairs: tuple[str, ...] = ()
+        # Makes what is asked of the station by itself, once this answer is given (`cluster.followups`).
+        self.afterwards: Callable[[], Awaitable[Any]] | None = None
         self._unit: Unit | None = None
 
     @property

@@ -9,7 +9,7 @@ from csms.domain.events import ReportCompleted, ReportExceeded
 from csms.domain.reports import REPORT, Report, continued, report_key, with_part
 from csms.domain.unit import Reported
 
-_encode = msgspec.json.Encoder().encode
+encoded = msgspec.json.Encoder().encode
 _read_report = msgspec.json.Decoder(Report).decode
 
 
@@ -37,4 +37,4 @@ async def takes_part(ctx: Context, name: str, request_id: int, *, number: int | 
 
 def keep(ctx: Context, kind: str, key: str, data: object) -> None:
     """Keep what the station says of itself in place of what it said before; None: it no longer holds."""
-    ctx.unit.reported.append(Reported(kind, key, _encode(data)))
+    ctx.unit.reported.append(Reported(kind, key, encoded(data)))

@@ -1,4 +1,4 @@
-"""Functional blocks A and M: security events are kept, certificates refused until there is an authority to issue them."""
+"""Functional block A: security events are kept for good, passwords change hands."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from csms.blocks.asking import settles
 from csms.blocks.dispatch import Context, answers, received
 from csms.blocks.noting import note
 from csms.domain.asked import PasswordSettled
-from csms.domain.events import CertificateRequested, SecurityNotified
+from csms.domain.events import SecurityNotified
 from csms.domain.stations import trusted_time
 from csms.domain.unit import Noted
 from csms.ocpp import v16, v201
@@ -24,8 +24,6 @@ CRITICAL = frozenset({
     "MemoryExhaustion", "TamperDetectionActivated",
 })  # fmt: skip
 CRITICAL_SEVERITY, OTHER_SEVERITY = 3, 7
-
-NOT_SUPPORTED = v201.StatusInfo(reason_code="UnsupportedRequest")
 
 _encode = msgspec.json.Encoder().encode
 
@@ -42,30 +40,6 @@ async def security_event(
     told = SecurityNotified(at=at, code=request.type, severity=severity, critical=critical, text=request.tech_info)
     await note(ctx, [(noted, told)])
     return received(request)
-
-
-@answers
-async def sign_16(request: v16.SignCertificate, ctx: Context) -> v16.SignCertificateResponse:
-    _asked(ctx, "station", "Rejected")
-    return v16.SignCertificateResponse(status="Rejected")
-
-
-@answers
-async def sign_2x(request: v201.SignCertificate, ctx: Context) -> v201.SignCertificateResponse:
-    _asked(ctx, "v2g" if request.certificate_type == "V2GCertificate" else "station", "Rejected")
-    return v201.SignCertificateResponse(status="Rejected", status_info=NOT_SUPPORTED)
-
-
-@answers
-async def ev_certificate(request: v201.Get15118EVCertificate, ctx: Context) -> v201.Get15118EVCertificateResponse:
-    _asked(ctx, "contract", "Failed")
-    return v201.Get15118EVCertificateResponse(status="Failed", exi_response="", status_info=NOT_SUPPORTED)
-
-
-@answers
-async def certificate_status(request: v201.GetCertificateStatus, ctx: Context) -> v201.GetCertificateStatusResponse:
-    _asked(ctx, "ocsp", "Failed")
-    return v201.GetCertificateStatusResponse(status="Failed", status_info=NOT_SUPPORTED)
 
 
 def new_password(action: str, request: Any) -> bytes | None:
@@ -104,7 +78,3 @@ def password_changed(
     for result in response.set_variable_result if response is not None else ():
         if result.variable.name.lower() == "basicauthpassword":
             yield PasswordSettled(result.attribute_status in ("Accepted", "RebootRequired"))
-
-
-def _asked(ctx: Context, what: str, answer: str) -> None:
-    ctx.unit.events.append(CertificateRequested(at=ctx.now, what=what, answer=answer))

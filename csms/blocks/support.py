@@ -18,10 +18,10 @@ VERSIONS = (Version.V16, Version.V201)
 # What is answered as the specification has a system without a capability answer.
 LIMITS = {
     "DataTransfer": "vendors' own handlers, else UnknownVendorId",
-    "Get15118EVCertificate": "Failed until contract certificates are supported",
-    "GetCertificateStatus": "Failed until there is an OCSP client",
+    "Get15118EVCertificate": "passed to a contract provider, where one is set up",
+    "GetCertificateStatus": "asks the OCSP responder it names",
     "NotifyEVChargingNeeds": "kept; Rejected until there is smart charging",
-    "SignCertificate": "Rejected until there is a certificate authority",
+    "SignCertificate": "Rejected where no authority is set up",
 }
 # Messages of stations that are answered NotSupported, and why.
 UNANSWERED: dict[tuple[Version, str], str] = {}

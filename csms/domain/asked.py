@@ -71,8 +71,15 @@ class PasswordSettled(msgspec.Struct, frozen=True):
     taken: bool
 
 
+class CertificateSettled(msgspec.Struct, frozen=True):
+    """The station took the certificate that we issued, or it did not: then the one before holds (A02.FR.08)."""
+
+    serial: str
+    taken: bool
+
+
 Change = (
-    PasswordSettled | ReservationMade | ReservationMoved | ProfileInstalled | ProfilesCleared | ListInstalled | Reported
+    CertificateSettled | PasswordSettled | ReservationMade | ReservationMoved | ProfileInstalled | ProfilesCleared | ListInstalled | Reported
     | ReportExpected | Forgotten
 )  # fmt: skip
 

@@ -53,6 +53,9 @@ class Records(Protocol):
     def noted(self, station_id: int, moments: Collection[datetime]) -> Awaitable[set[bytes]]:
         """What the station's log holds of these moments, as it was sent."""
 
+    def serial(self, station_id: int) -> Awaitable[str | None]:
+        """The station's serial number, as it told it at its last boot."""
+
     def claim(self, operator_id: int, token: str, use: Use, now: datetime) -> Awaitable[bool]:
         """Whether the token may be used there: nobody else uses it. True again for the same use, however often.
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from websockets.http11 import Request
 
@@ -16,15 +15,20 @@ from csms.storage.records import Known, Records
 _SHAPELESS = b"\0" * 32  # Compared with where there is no station, so that this takes as long as where there is one.
 
 
-@dataclass(frozen=True)
-class Proof:
-    """What is asked of newcomers."""
+class Rules(Protocol):
+    """What is asked of newcomers, as it is now."""
 
     records: Records
     vault: Vault
     register: Callable[[Address], Awaitable[None]] | None  # Set: unknown stations are taken in.
     organization: str | None  # What certificates have to name; None: anything.
+    revoked: Callable[[str], bool]  # Whether the certificate of a serial number holds no longer.
     hide_unknown: bool  # An unknown station is answered as one whose password is wrong.
+
+
+class Proof:
+    def __init__(self, rules: Rules):
+        self._rules = rules
 
     async def of(self, address: Address, request: Request, link: Link) -> tuple[Known, dict[str, Any]]:
         """The station the request speaks for, and what that proves: columns to keep before it counts.
@@ -34,14 +38,16 @@ class Proof:
         password = password_of(request.headers, address.identity)
         known = await self._known(address)
         if known is None:
-            self.vault.station_matches(_SHAPELESS, address.operator, address.identity, password or b"")
-            raise unauthorized("unknown station") if self.hide_unknown else Refused(404, "Unknown station.")
+            self._rules.vault.station_matches(_SHAPELESS, address.operator, address.identity, password or b"")
+            raise unauthorized("unknown station") if self._rules.hide_unknown else Refused(404, "Unknown station.")
         lowest = known.security_profile or 1
         if link.profile < lowest:  # Once risen it stays risen (A00.FR.005).
             raise Refused(403, f"This station uses security profile {lowest}: connect to its port.")
         proven = {"security_profile": link.profile} if link.profile > lowest else {}
         if link.profile == 3:
-            check_certificate(link.certificate, known, self.organization)
+            check_certificate(link.certificate, known, self._rules.organization)
+            if link.certificate.serial is not None and self._rules.revoked(link.certificate.serial):
+                raise Refused(403, "The certificate was revoked.")
             return known, proven
         if known.password_hash is None:
             return known, {}
@@ -55,16 +61,16 @@ class Proof:
         return known, proven
 
     async def _known(self, address: Address) -> Known | None:
-        known = await self.records.known(address.operator, address.identity)
-        if known is None and self.register is not None:
-            await self.register(address)
-            known = await self.records.known(address.operator, address.identity)
+        known = await self._rules.records.known(address.operator, address.identity)
+        if known is None and self._rules.register is not None:
+            await self._rules.register(address)
+            known = await self._rules.records.known(address.operator, address.identity)
         return known
 
     def _password_used(self, known: Known, password: bytes) -> bytes | None:
         """The kept hash that the password has; None: neither of them."""
         for kept in (known.password_hash, known.password_next):
             for spelled in spellings(password) if kept is not None else ():
-                if self.vault.station_matches(kept, known.operator, known.identity, spelled):
+                if self._rules.vault.station_matches(kept, known.operator, known.identity, spelled):
                     return kept
         return None

@@ -66,6 +66,8 @@ class Gateway:
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     base: str = "/ocpp"
     ready: Callable[[int], None] = lambda station_id: None  # A station has come, or its boot was answered.
+    # The answer to a message of the station is given, and there is something to ask of it because of that message.
+    follow_up: Callable[[Station, Callable[[], Awaitable[Any]]], None] = lambda station, make: None
     stations: dict[int, Station] = field(default_factory=dict)
     handshakes: dict[Link, Origin] = field(default_factory=dict)
     turns: dict[int, Overdue] = field(default_factory=dict)  # What is under way for each busy station that waits.
@@ -77,6 +79,7 @@ class Gateway:
     assume_16: bool = False  # Who names no subprotocol at all speaks 1.6.
     finish_unspoken: bool = False  # Without a common version: shake hands, then close (the specification's way).
     organization: str | None = None  # What certificates of stations have to name; None: anything.
+    revoked: Callable[[str], bool] = lambda serial: False  # Whether a certificate of ours holds no longer.
     hide_unknown: bool = False  # An unknown station is answered as one whose password is wrong.
     compression: bool = True
     uncompressed: tuple[str, ...] = ()  # Stations that get no permessage-deflate: identities, with * and ? (T75).
@@ -86,7 +89,7 @@ class Gateway:
         self.messages = {name: 0 for version in self.versions for name, action in actions(version).items()
                          if action.from_station}  # fmt: skip
         self.door = Door(self.limits)
-        self.proof = Proof(self.records, self.vault, self.register, self.organization, self.hide_unknown)
+        self.proof = Proof(self)
         self.listener = Listener(lambda: Link(self), self.limits.sockets)
         self._limited: Counter[tuple[str, str]] = Counter()  # What was exceeded, from where: since it was told last.
         self._told_at = 0.0
@@ -130,12 +133,21 @@ class Gateway:
         station = self.stations.get(station_id)
         return station.link if station is not None else None
 
+    def is_here(self, station_id: int) -> bool:
+        return self.link_of(station_id) is not None
+
     def station_changed(self, station_id: int, changes: dict[str, Any]) -> None:
         """An operator changed a station: a connected one follows at once."""
         station = self.stations.get(station_id)
         if station is not None:
             station.admission = changes.get("admission", station.admission)
             station.strict = self.strict or changes.get("strict", station.strict)
+
+    def certificate_revoked(self, station_id: int, serial: str) -> None:
+        """The station that came in with it has to leave, and cannot come back with it."""
+        link = self.link_of(station_id)
+        if link is not None and link.certificate is not None and link.certificate.serial == serial:
+            link.close(1008, "the certificate was revoked")
 
     @property
     def connected(self) -> int:

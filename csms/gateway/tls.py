@@ -98,6 +98,7 @@ class Certificate:
 
     common_name: str | None  # None: it names nobody, or several.
     organizations: tuple[str, ...] = ()
+    serial: str | None = None  # Hexadecimal, without zeros in front.
 
 
 def profile_of(transport: Any) -> int:
@@ -116,5 +117,7 @@ def certificate_of(transport: Any) -> Certificate | None:
     named = [pair for part in shown.get("subject", ()) for pair in part]
     names = [value for key, value in named if key == "commonName"]
     return Certificate(
-        names[0] if len(names) == 1 else None, tuple(value for key, value in named if key == "organizationName")
+        names[0] if len(names) == 1 else None,
+        tuple(value for key, value in named if key == "organizationName"),
+        shown.get("serialNumber", "").lower().lstrip("0") or None,
     )

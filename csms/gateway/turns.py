@@ -91,6 +91,7 @@ class Turn:
         unit = self._ctx.work
         if unit is None:
             self._end(self._answer, waited)
+            self._follow_up()
         else:
             self._await_commit(unit, self._kept)
 
@@ -105,6 +106,7 @@ class Turn:
             unit = self._ctx.work
             unit.apply()
             self._end(self._answer, commit)
+            self._follow_up()
             if unit.registration is not None:
                 self._link.gateway.ready(unit.station.id)
         else:
@@ -160,6 +162,10 @@ class Turn:
     @property
     def _about_money(self) -> bool:
         return self._call.action.removesuffix(SUFFIX) in TRANSACTION_ACTIONS
+
+    def _follow_up(self) -> None:
+        if self._ctx.afterwards is not None:
+            self._link.gateway.follow_up(self._ctx.station, self._ctx.afterwards)
 
     def _facts(self) -> dict[str, str]:
         station = self._ctx.station

@@ -11,6 +11,7 @@ import msgspec
 import sqlalchemy as sa
 
 from csms.domain.asked import (
+    CertificateSettled,
     Change,
     Forgotten,
     ListInstalled,
@@ -22,7 +23,7 @@ from csms.domain.asked import (
 )  # fmt: skip
 from csms.domain.reports import REPORT, Report, report_key
 from csms.domain.unit import Reported, ReservationMoved
-from csms.storage.tables import charging_profiles, counters, local_lists, reported, reservations, stations
+from csms.storage.tables import certificates, charging_profiles, counters, local_lists, reported, reservations, stations
 
 _text = msgspec.json.Encoder().encode
 ASKED = "asked"  # The counter of ids that the system gives.
@@ -121,6 +122,14 @@ def _(change: PasswordSettled, connection: sa.Connection, station_id: int, now: 
     if change.taken:
         fields["password_hash"] = stations.c.password_next
     connection.execute(sa.update(stations).where(pending).values(fields))
+
+
+@_keep.register
+def _(change: CertificateSettled, connection: sa.Connection, station_id: int, now: datetime) -> None:
+    table = certificates.c
+    same = sa.and_(table.station_id == station_id, table.serial == change.serial, table.status != "revoked")
+    fields = {"status": "installed" if change.taken else "refused", "settled_at": now}
+    connection.execute(sa.update(certificates).where(same).values(fields))
 
 
 @_keep.register

@@ -143,6 +143,10 @@ class MemoryRecords:
     def noted(self, station_id: int, moments: Collection[datetime]) -> Awaitable[set[bytes]]:
         return _soon({note.data for station, note in self.log if station == station_id and note.at in moments})
 
+    def serial(self, station_id: int) -> Awaitable[str | None]:
+        known = next((each for each in self.known_stations.values() if each.id == station_id), None)
+        return _soon(known and known.serial)
+
     def claim(self, operator_id: int, token: str, use: Use, now: datetime) -> Awaitable[bool]:
         key = (operator_id, folded(token))
         held, since = self.claims.get(key, (use, now))

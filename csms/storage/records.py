@@ -171,6 +171,13 @@ class Records:
 
         return asyncio.ensure_future(look())
 
+    def serial(self, station_id: int) -> Awaitable[str | None]:
+        async def look() -> str | None:
+            rows = await self._rows(_SERIAL, station=station_id)
+            return rows[0].serial if rows else None
+
+        return asyncio.ensure_future(look())
+
     def claim(self, operator_id: int, token: str, use: Use, now: datetime) -> Awaitable[bool]:
         values = {
             "operator": operator_id, "folded": folded(token), "station": use.station_id,
@@ -281,6 +288,7 @@ _NOTED = sa.select(station_log.c.data).where(
     station_log.c.station_id == sa.bindparam("station"),
     station_log.c.at.in_(sa.bindparam("moments", expanding=True)),
 )  # fmt: skip
+_SERIAL = sa.select(stations.c.serial).where(stations.c.id == sa.bindparam("station"))
 # One statement, so that of two stations that ask together one is first. No row: the token is in use elsewhere.
 _CLAIM = sa.text("""
     INSERT INTO claims (operator_id, folded, station_id, transaction_id, evse_id, claimed_at)

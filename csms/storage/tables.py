@@ -230,6 +230,22 @@ local_lists = Table(  # The list that a station has, as far as it accepted what 
     Column("sent_at", Instant, nullable=False),
 )  # fmt: skip
 
+certificates = Table(  # What was issued to stations.
+    "certificates", metadata,
+    Column("id", Id, primary_key=True),
+    Column("station_id", ForeignKey("stations.id", ondelete="CASCADE"), nullable=False),
+    Column("kind", String(16), nullable=False),  # station, v2g
+    Column("serial", Text, nullable=False, unique=True),  # Hexadecimal.
+    Column("csr_digest", LargeBinary, nullable=False),  # The same request is answered with the same certificate.
+    Column("chain", Text, nullable=False),  # PEM.
+    Column("status", String(16), nullable=False),  # issued, installed, refused, revoked
+    Column("issued_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Column("settled_at", Instant),  # When the status last changed.
+    Index(None, "station_id"),
+    Index(None, "expires_at"),
+)  # fmt: skip
+
 tariffs = Table(  # Only ever appended to: what a session costs is settled when it begins.
     "tariffs", metadata,
     Column("id", Id, primary_key=True),

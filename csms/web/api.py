@@ -8,7 +8,19 @@ from fastapi import APIRouter, FastAPI, Query
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from csms.web import asked, commands, events, problems, sessions, stations, tariffs, tokens, trail, webhooks
+from csms.web import (
+    asked,
+    certificates,
+    commands,
+    events,
+    problems,
+    sessions,
+    stations,
+    tariffs,
+    tokens,
+    trail,
+    webhooks,
+)
 from csms.web.access import Bounded, Reader
 from csms.web.models import Totals
 from csms.web.services import Services
@@ -28,7 +40,7 @@ def build_api(services: Services, version: str) -> FastAPI:
     problems.install(app)
     errors = problems.described(401, 403, 422, 503)
     resources = APIRouter(prefix=PREFIX, responses=errors)
-    for resource in (stations, tokens, sessions, commands, asked, tariffs, events, trail, webhooks):
+    for resource in (stations, tokens, sessions, commands, asked, tariffs, events, trail, webhooks, certificates):
         resources.include_router(resource.router)
 
     @resources.get("/totals", tags=["system"])

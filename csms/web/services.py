@@ -61,6 +61,7 @@ class Services:
     token_changed: Callable[[int, str], None]  # (operator id, value)
     follow: Follow
     trail: Trail
+    certificate_revoked: Callable[[int, str], Awaitable[None]]  # (station number, serial number)
     webhooks: Webhooks
     webhooks_changed: Callable[[], None]
     webhook_secret: Callable[[bytes], str]  # As it is shown, for a salt.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from csms.trust import authority
 from tests import pki
 from tests.conformance.cases import V16, V201, case_of
 from tests.conformance.operator import Operator
@@ -44,11 +46,14 @@ class System:
         rsa, ecdsa = self.authority.server(pki.rsa_key()), self.authority.server(pki.ec_key())
         files = kept(folder, "rsa.pem", rsa), kept(folder, "ecdsa.pem", ecdsa)
         self.root = kept(folder, "root.pem", pki.pem(self.authority.certificate))
+        self.ca = folder / "ca"
+        authority.create(self.ca, "ACME", datetime.now(UTC))
+        trusted = pki.pem(self.stations.certificate) + (self.ca / "stations.crt").read_bytes()
         self.ports = {1: free_port(), 2: free_port(), 3: free_port()}
         self.server = ServerProcess(
             folder, ocpp_port=self.ports[1], ocpp_tls_port=self.ports[2], ocpp_mtls_port=self.ports[3],
             tls_certificates=",".join(map(str, files)),
-            tls_client_ca=kept(folder, "stations.pem", pki.pem(self.stations.certificate)), admin_key=ADMIN_KEY,
+            tls_client_ca=kept(folder, "stations.pem", trusted), ca_folder=self.ca, admin_key=ADMIN_KEY,
         )  # fmt: skip
 
     def url(self, profile: int = 1) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 from contextlib import suppress
-from dataclasses import replace
 
 import pytest
 from structlog.testing import capture_logs
@@ -133,7 +132,7 @@ class TestAdmission:
         async def register(address: Address) -> None:
             await server.database.writer.run(admin.put_station(1, address.identity, {}, NOW))
 
-        server.gateway.proof = replace(server.gateway.proof, register=register)
+        server.gateway.register = register
         assert (await (await server.connect("NEW")).boot())["status"] == "Accepted"
         assert await server.rows("SELECT identity FROM stations") == [("CS-1",), ("NEW",)]
 

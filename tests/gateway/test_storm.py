@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -166,7 +165,7 @@ class TestGuesses:
 
     async def test_S1_unknown_and_known_are_limited_alike(self, canary):
         server = await canary(guesses=3)
-        server.gateway.proof = replace(server.gateway.proof, hide_unknown=True)
+        server.gateway.hide_unknown = True
         seen = []
         for name, host in (("CS-2", HOME), ("nobody", AWAY)):
             request = handshake(f"/ocpp/{name}", "ocpp1.6", basic(name, "wrong"))

@@ -226,8 +226,9 @@ async def test_station_that_registered_itself_is_listed(system: System, api) -> 
     from csms.app import _gateway
 
     gateway = _gateway(
-        system.settings.model_copy(update={"registration": "open"}), system.database, system.records, system.vault
-    )
+        system.settings.model_copy(update={"registration": "open"}), system.database, system.records, system.vault,
+        system.certificates,
+    )  # fmt: skip
     await gateway.register(Address("east", "NEW"))
     shown = (await api.get(f"{STATIONS}/NEW", params={"operator": "east"})).json()
     assert shown["has_password"] is False
