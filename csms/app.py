@@ -11,7 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as package_version
 from pathlib import Path
@@ -24,24 +24,17 @@ from prometheus_client.registry import Collector
 
 import csms.blocks  # noqa: F401  Registers the handlers.
 from csms.blocks.dispatch import Policy
-from csms.bus.broker import BrokerUrlError
-from csms.bus.mqtt import MqttPublisher
-from csms.bus.retention import keep_bounded
-from csms.bus.signature import shown_secret
-from csms.bus.state import StationStates
-from csms.bus.stream import Stream, StreamOptions
-from csms.bus.webhooks import Sender, WebhookDelivery, WebhookOptions
 from csms.cluster.desk import Desk
 from csms.cluster.followups import FollowUps
+from csms.delivery import Delivery
 from csms.domain.credentials import KEY_BYTES, Vault, new_api_key
 from csms.domain.ports import StorageUnavailable
 from csms.domain.quirks import Quirks, read_quirks
 from csms.gateway.admission import Address
 from csms.gateway.server import Gateway, Limits
 from csms.gateway.trail import Trail
-from csms.metrics import GatewayMetrics, MqttCounters, StreamCounters, exposition
+from csms.metrics import GatewayMetrics, StreamCounters, exposition
 from csms.ocpp.version import Version
-from csms.outbound import Outbound
 from csms.settings import Settings
 from csms.station_ports import open_ports, tls_ports
 from csms.storage import admin
@@ -64,7 +57,6 @@ from csms.workers import Worker
 
 log = structlog.get_logger()
 
-_DRAIN_EVENTS = 2.0  # s
 _AFTER_PATIENCE = 5.0  # s that a station waits for its answer beyond the storage's patience
 
 
@@ -81,8 +73,7 @@ class System:
     followups: FollowUps
     certificates: Certificates
     outbox: Outbox
-    stream: Stream
-    webhooks: WebhookDelivery
+    delivery: Delivery
     collectors: list[Collector]  # What /metrics tells.
     api: FastAPI
 
@@ -106,12 +97,8 @@ async def open_system(settings: Settings) -> AsyncIterator[System]:
         )
         gateway.ready = desk.station_ready
         outbox = Outbox(database)
-        poll = _poll(settings)
-        stream = Stream(outbox, StreamOptions(most_readers=settings.event_readers, poll=poll))
-        outbound, sending = Outbound(settings.outbound_allowed), WebhookOptions(poll=poll)
-        sender = Sender(outbound, vault, now_utc, sending)
-        webhooks = WebhookDelivery(database, outbox, sender, options=sending, clock=now_utc)
-        collectors: list[Collector] = [GatewayMetrics(gateway), StreamCounters(stream.metrics)]
+        delivery = Delivery(settings, database, outbox, vault, now_utc)
+        collectors: list[Collector] = [GatewayMetrics(gateway), StreamCounters(delivery.stream.metrics)]
         followups = FollowUps(desk)
         gateway.follow_up = followups.after
         queries = Queries(database.reader)
@@ -129,19 +116,19 @@ async def open_system(settings: Settings) -> AsyncIterator[System]:
             station_changed=gateway.station_changed,
             tariff_changed=records.tariff_changed,
             token_changed=records.token_changed,
-            follow=stream.open,
+            follow=delivery.stream.open,
             trail=gateway.trail,
             webhooks=Webhooks(database),
-            webhooks_changed=webhooks.changed,
-            webhook_secret=lambda salt: shown_secret(vault.derived(b"webhook", salt)),
-            webhook_test=sender.test,
-            check_url=outbound.check_url,
+            webhooks_changed=delivery.webhooks.changed,
+            webhook_secret=delivery.webhook_secret,
+            webhook_test=delivery.sender.test,
+            check_url=delivery.outbound.check_url,
             certificate_revoked=issued.revoked(gateway.certificate_revoked),
         )
         api = build_api(services, release())
         yield System(
-            settings, database, records, vault, gateway, desk, followups, issued, outbox, stream, webhooks, collectors, api
-        )  # fmt: skip
+            settings, database, records, vault, gateway, desk, followups, issued, outbox, delivery, collectors, api
+        )
     finally:
         await database.close()
 
@@ -174,7 +161,8 @@ async def serve(
         control = stack.enter_context(listen_control(control_path(system.database.path)))
         await stack.enter_async_context(running(http_server(system.api), http))
         await stack.enter_async_context(running(http_server(Trusted(system.api)), control))
-        stack.push_async_callback((await _start_events(system)).stop)
+        await system.delivery.start(system.collectors)
+        stack.push_async_callback(system.delivery.stop)
         stack.push_async_callback(system.desk.close)
         stack.push_async_callback(system.followups.close)
         await system.certificates.start()
@@ -357,57 +345,6 @@ def _not_ready(gateway: Gateway) -> str | None:
     if gateway.records.failing:
         return "nothing can be stored at the moment"
     return None
-
-
-# Events
-
-
-def _poll(settings: Settings) -> float:
-    """s between looks into the outbox: what other nodes commit wakes nobody here."""
-    return 0.25 if is_postgres(settings.database_url) else 5.0
-
-
-class _Events:
-    """What carries events from the outbox to subscribers, and keeps the outbox within its bounds."""
-
-    def __init__(self, stream: Stream, tasks: list[asyncio.Task], publisher: MqttPublisher | None):
-        self._stream = stream
-        self._tasks = tasks
-        self._publisher = publisher
-
-    async def stop(self) -> None:
-        await self._stream.stop()
-        if self._publisher is not None:
-            await self._publisher.drained(_DRAIN_EVENTS)  # So that the stations' going offline is told.
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.wait(self._tasks)
-
-
-async def _start_events(system: System) -> _Events:
-    settings, outbox = system.settings, system.outbox
-    system.stream.start()
-    retention = keep_bounded(
-        outbox, retention=timedelta(days=settings.event_retention_days), most=settings.event_most_rows, clock=now_utc
-    )
-    tasks = [
-        asyncio.create_task(retention, name="outbox-retention"),
-        asyncio.create_task(system.webhooks.run(), name="webhooks"),
-    ]
-    if settings.mqtt_url is None:
-        await outbox.forget("mqtt")  # Else where it once was would hold up purging.
-        return _Events(system.stream, tasks, None)
-    try:
-        publisher = MqttPublisher(
-            outbox, settings.mqtt_url.get_secret_value(), states=StationStates(system.database), clock=now_utc
-        )
-    except BrokerUrlError as error:
-        for task in tasks:
-            task.cancel()
-        raise StartError(str(error)) from None
-    system.collectors.append(MqttCounters(publisher.metrics))
-    tasks.append(asyncio.create_task(publisher.run(), name="mqtt"))
-    return _Events(system.stream, tasks, publisher)
 
 
 @contextlib.contextmanager

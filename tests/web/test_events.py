@@ -23,9 +23,9 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def serving(system: System) -> AsyncIterator[System]:
-    system.stream.start()
+    system.delivery.stream.start()
     yield system
-    await system.stream.stop()
+    await system.delivery.stream.stop()
 
 
 async def tell(system: System, operator: str, reason: str) -> None:
@@ -38,9 +38,9 @@ async def ending_soon(system: System, http: AsyncClient, path: str, **options: o
     """The whole stream up to the server's end (this transport hands a response out only when it is complete)."""
     asked = asyncio.create_task(http.get(path, **options))
     async with asyncio.timeout(5):
-        while not system.stream._channels and not asked.done():
+        while not system.delivery.stream._channels and not asked.done():
             await asyncio.sleep(0.001)
-    await system.stream.stop()
+    await system.delivery.stream.stop()
     return await asked
 
 
