@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from csms.cli import ca, commands, sessions, stations, tariffs, tokens
+from csms.cli import ca, commands, sessions, stations, tariffs, tokens, verbs
 from csms.cli.client import CommandError
 from csms.cli.show import Config, Json, put_json, run, table
 from csms.settings import SettingsError, load_settings
@@ -28,6 +28,7 @@ app.add_typer(sessions.app, name="session")
 app.add_typer(tariffs.app, name="tariff")
 app.add_typer(ca.app, name="ca")
 app.command()(commands.command)
+app.command()(verbs.ask)
 
 
 @app.command()

@@ -26,6 +26,7 @@ import csms.blocks  # noqa: F401  Registers the handlers.
 from csms.blocks.dispatch import Policy
 from csms.cluster.desk import Desk
 from csms.cluster.followups import FollowUps
+from csms.cluster.neutral import Neutral
 from csms.delivery import Delivery
 from csms.domain.credentials import KEY_BYTES, Vault, new_api_key
 from csms.domain.ports import StorageUnavailable
@@ -41,6 +42,7 @@ from csms.storage import admin
 from csms.storage.asked import Asked
 from csms.storage.commands import CommandLog
 from csms.storage.database import Database, open_database
+from csms.storage.facts import StationFacts
 from csms.storage.outbox import Outbox
 from csms.storage.place import StartError, control_path, is_postgres, remedy, shown, sqlite_path
 from csms.storage.queries import Queries
@@ -70,6 +72,7 @@ class System:
     vault: Vault
     gateway: Gateway
     desk: Desk
+    neutral: Neutral
     followups: FollowUps
     certificates: Certificates
     outbox: Outbox
@@ -96,18 +99,20 @@ async def open_system(settings: Settings) -> AsyncIterator[System]:
             gateway.link_of, commands, records.next_session_id, now_utc, settings.call_timeout, vault.station_hash
         )
         gateway.ready = desk.station_ready
+        queries = Queries(database.reader)
+        neutral = Neutral(desk, StationFacts(queries), now_utc)
         outbox = Outbox(database)
         delivery = Delivery(settings, database, outbox, vault, now_utc)
         collectors: list[Collector] = [GatewayMetrics(gateway), StreamCounters(delivery.stream.metrics)]
         followups = FollowUps(desk)
         gateway.follow_up = followups.after
-        queries = Queries(database.reader)
         services = Services(
             database=database,
             queries=queries,
             asked=Asked(queries),
             commands=commands,
             desk=desk,
+            neutral=neutral,
             vault=vault,
             clock=now_utc,
             next_id=records.next_session_id,
@@ -127,7 +132,19 @@ async def open_system(settings: Settings) -> AsyncIterator[System]:
         )
         api = build_api(services, release())
         yield System(
-            settings, database, records, vault, gateway, desk, followups, issued, outbox, delivery, collectors, api
+            settings,
+            database,
+            records,
+            vault,
+            gateway,
+            desk,
+            neutral,
+            followups,
+            issued,
+            outbox,
+            delivery,
+            collectors,
+            api,
         )
     finally:
         await database.close()
@@ -165,6 +182,7 @@ async def serve(
         stack.push_async_callback(system.delivery.stop)
         stack.push_async_callback(system.desk.close)
         stack.push_async_callback(system.followups.close)
+        stack.push_async_callback(system.neutral.close)
         await system.certificates.start()
         await open_ports(system.gateway, settings, shared=shared)
         stack.push_async_callback(system.gateway.stop)

@@ -30,6 +30,7 @@ SETTINGS_16 = {
     "ChargingScheduleMaxPeriods": ("6", True),
     "ChargingScheduleAllowedChargingRateUnit": ("Current,Power", True),
 }
+SETTINGS_201 = {"ItemsPerMessage": "4", "PeriodsPerSchedule": "6", "RateUnit": "A,W"}
 LIST_VERSION = 7
 
 
@@ -78,9 +79,13 @@ def _schedule_201(asked: Asked) -> Asked:
 
 
 def _variables(asked: Asked) -> Asked:
-    """The value of every variable is its name."""
+    """The value of a variable that is no limit is its name."""
     results = [
-        {**data, "attribute_status": "Accepted", "attribute_value": data["variable"]["name"]}
+        {
+            **data,
+            "attribute_status": "Accepted",
+            "attribute_value": SETTINGS_201.get(name := data["variable"]["name"], name),
+        }
         for data in asked["get_variable_data"]
     ]
     return {"get_variable_result": results}

@@ -4,8 +4,10 @@ from csms.blocks import (
     authorization,
     availability,
     certificates,
+    charging_verbs,
     data_transfer,
     device_model,
+    device_verbs,
     installed,
     jobs,
     local_lists,
@@ -16,13 +18,17 @@ from csms.blocks import (
     remote_control,
     reservations,
     security,
+    setting_verbs,
     smart_charging,
     standing,
+    token_verbs,
     transactions,
     vendors,
 )
 
 __all__ = [
-    "authorization", "availability", "certificates", "data_transfer", "device_model", "installed", "jobs", "local_lists", "maintenance", "metering",
-    "monitoring", "provisioning", "remote_control", "reservations", "security", "smart_charging", "standing", "transactions", "vendors",
+    "authorization", "availability", "certificates", "charging_verbs", "data_transfer", "device_model",
+    "device_verbs", "installed", "jobs", "local_lists", "maintenance", "metering", "monitoring", "provisioning",
+    "remote_control", "reservations", "security", "setting_verbs", "smart_charging", "standing", "token_verbs",
+    "transactions", "vendors",
 ]  # fmt: skip

@@ -20,27 +20,30 @@ from csms.ocpp.catalogue import Version, actions
 Settle = Callable[[Any, Any], Iterable[Change]]
 S = TypeVar("S", bound=Settle)
 
-# Where a question holds an id that the system gives when the operator gave none.
-_ALLOCATED_2X = {
-    "ReserveNow": ("id",),
-    "RequestStartTransaction": ("remoteStartId",),
-    "SetChargingProfile": ("chargingProfile", "id"),
-    "SetDisplayMessage": ("message", "id"),
-    "SendLocalList": ("versionNumber",),
+Path = tuple[str, ...]
+
+# Where a question holds ids that the system gives when the operator gave none.
+_ALLOCATED_2X: dict[str, tuple[Path, ...]] = {
+    "ReserveNow": (("id",),),
+    "RequestStartTransaction": (("remoteStartId",), ("chargingProfile", "id")),
+    "SetChargingProfile": (("chargingProfile", "id"),),
+    "SetDisplayMessage": (("message", "id"),),
+    "SendLocalList": (("versionNumber",),),
 } | {
-    action: ("requestId",)
+    action: (("requestId",),)
     for action in (
         "GetBaseReport", "GetReport", "GetMonitoringReport", "GetChargingProfiles", "GetDisplayMessages",
         "CustomerInformation", "GetLog", "UpdateFirmware", "PublishFirmware",
     )
 }  # fmt: skip
-ALLOCATED: dict[Version, dict[str, tuple[str, ...]]] = {
+ALLOCATED: dict[Version, dict[str, tuple[Path, ...]]] = {
     Version.V16: {
-        "ReserveNow": ("reservationId",),
-        "SetChargingProfile": ("csChargingProfiles", "chargingProfileId"),
-        "SendLocalList": ("listVersion",),
-        "GetLog": ("requestId",),
-        "SignedUpdateFirmware": ("requestId",),
+        "ReserveNow": (("reservationId",),),
+        "RemoteStartTransaction": (("chargingProfile", "chargingProfileId"),),
+        "SetChargingProfile": (("csChargingProfiles", "chargingProfileId"),),
+        "SendLocalList": (("listVersion",),),
+        "GetLog": (("requestId",),),
+        "SignedUpdateFirmware": (("requestId",),),
     },
     Version.V201: _ALLOCATED_2X,
     Version.V21: _ALLOCATED_2X,
@@ -87,21 +90,27 @@ def settled_by(request: type) -> list[str]:
     return list(dict.fromkeys(function.__module__ for function in _SETTLES.get(request, ())))
 
 
-def missing_id(version: Version, action: str, payload: Any) -> tuple[str, ...] | None:
-    """Where the payload lacks an id that the system gives; None where it lacks none."""
-    path = ALLOCATED[version].get(action)
-    if path is None:
-        return None
+def missing_ids(version: Version, action: str, payload: Any) -> tuple[Path, ...]:
+    """Where the payload lacks ids that the system gives."""
+    return tuple(path for path in ALLOCATED[version].get(action, ()) if _lacks(payload, path))
+
+
+def _lacks(payload: Any, path: Path) -> bool:
     for name in path[:-1]:
         payload = payload.get(name) if isinstance(payload, dict) else None
-    return path if isinstance(payload, dict) and path[-1] not in payload else None
+    return isinstance(payload, dict) and path[-1] not in payload
 
 
-def with_id(payload: Any, path: tuple[str, ...], number: int) -> Any:
-    """The payload with the id at its place; what was given keeps its order."""
+def with_ids(payload: Any, paths: Iterable[Path], number: int) -> Any:
+    """The payload with the id at these places; what was given keeps its order."""
+    for path in paths:
+        payload = _with_id(payload, path, number)
+    return payload
+
+
+def _with_id(payload: Any, path: Path, number: int) -> Any:
     head, *rest = path
-    inner = with_id(payload[head], tuple(rest), number) if rest else number
-    return {**payload, head: inner}
+    return {**payload, head: _with_id(payload[head], tuple(rest), number) if rest else number}
 
 
 def may_ask(action: str, request: Any, registration: Registration | None) -> bool:

@@ -27,6 +27,8 @@ CONFIGURATION = "configuration"  # 1.6: keys and values.
 TRIGGER_SEVERITY = {"Alerting": 5, "Delta": 8, "Periodic": 9}
 ALERT, NOTICE = 5, 7
 
+UNKNOWN = b"null"  # The station has no such thing: what was known of it no longer holds.
+
 _encode = msgspec.json.Encoder().encode
 _read_monitor = msgspec.json.Decoder(dict[str, object]).decode
 
@@ -111,6 +113,8 @@ def configuration(request: v16.GetConfiguration, response: v16.GetConfigurationR
     for entry in (response.configuration_key or ()) if response is not None else ():
         value = None if is_secret(entry.key) else entry.value
         yield Reported(CONFIGURATION, entry.key, _encode({"value": value, "readonly": entry.readonly}))
+    for key in (response.unknown_key or ()) if response is not None else ():
+        yield Reported(CONFIGURATION, key, UNKNOWN)
 
 
 @settles
@@ -126,6 +130,8 @@ def variables(request: v201.GetVariables, response: v201.GetVariablesResponse | 
     for result in response.get_variable_result if response is not None else ():
         if result.attribute_status == "Accepted" and not is_secret(result.variable.name):
             yield _variable(result.component, result.variable, result.attribute_type, result.attribute_value)
+        elif result.attribute_status in ("UnknownComponent", "UnknownVariable", "NotSupportedAttributeType"):
+            yield Reported(VALUE, _value_key(result.component, result.variable, result.attribute_type), UNKNOWN)
 
 
 @settles
@@ -142,7 +148,11 @@ def variables_set(request: v201.SetVariables, response: v201.SetVariablesRespons
             yield _variable(data.component, data.variable, data.attribute_type, data.attribute_value)
 
 
+def _value_key(component: v201.Component, variable: v201.Variable, attribute: str | None) -> str:
+    return f"{variable_key(component, variable)}:{attribute or 'Actual'}"
+
+
 def _variable(component: v201.Component, variable: v201.Variable, attribute: str | None, value: str | None) -> Reported:
     """Kept under a key of its own: a report tells more of the variable, and both are shown."""
-    key = f"{variable_key(component, variable)}:{attribute or 'Actual'}"
+    key = _value_key(component, variable, attribute)
     return Reported(VALUE, key, _encode({"component": component, "variable": variable, "value": value}))

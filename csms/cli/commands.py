@@ -29,11 +29,12 @@ def command(
     params = {"wait": wait, "queue": queue, "validate": validate, "operator": operator}
 
     async def work(client: Client) -> dict[str, Any]:
-        return await client.ask("POST", path, params=params, content=payload.encode(), accept=(409,))
+        found = await client.ask("POST", path, params=params, content=payload.encode(), accept=(409,))
+        if "detail" in found:  # A conflict that is no command: told as an error.
+            raise CommandError(found["detail"], found)
+        return found
 
     outcome = run(lambda: with_client(config, work, server), as_json)
-    if "action" not in outcome:  # A conflict that is no command: told as an error.
-        raise CommandError(outcome["detail"], outcome)
     if as_json:
         put_json(outcome)
     else:

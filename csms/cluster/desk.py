@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from csms.blocks.asking import capability, changes, may_ask, missing_id, provoked, with_id
+from csms.blocks.asking import capability, changes, may_ask, missing_ids, provoked, with_ids
 from csms.blocks.ports import Line
 from csms.blocks.secrets import masked
 from csms.blocks.security import new_password
@@ -156,7 +156,7 @@ class Desk:
 
     async def _record(self, order: _Order) -> Command:
         target, request = order.target, msgspec.json.decode(order.payload)
-        lacking = missing_id(order.version, order.action, request)
+        lacking = missing_ids(order.version, order.action, request)
         command = Command(
             id=self._next_id(), operator=target.operator, station=target.identity, action=order.action,
             request=masked(order.action, request), created_at=self._clock(),
@@ -166,9 +166,9 @@ class Desk:
         if password is not None and self._password_hash is not None:
             hashed = self._password_hash(target.operator, target.identity, password)
         number = await self._records.opened(command, target.operator_id, target.id, lacking, hashed)
-        if lacking is not None and number is not None:
-            order.payload = msgspec.json.encode(with_id(request, lacking, number))
-            command = msgspec.structs.replace(command, request=with_id(command.request, lacking, number))
+        if lacking and number is not None:
+            order.payload = msgspec.json.encode(with_ids(request, lacking, number))
+            command = msgspec.structs.replace(command, request=with_ids(command.request, lacking, number))
         if not order.recorded.done():
             order.recorded.set_result(command)
         return command

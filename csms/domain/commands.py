@@ -12,6 +12,12 @@ import msgspec
 CommandStatus = Literal["pending", "answered", "error", "offline", "timeout", "unknown"]
 
 
+# The words that stations agree with; an answer without such a word is what was asked for.
+AGREED = frozenset({
+    "Accepted", "AcceptedCanceled", "RebootRequired", "Scheduled", "Unlocked", "Unpublished", "DownloadOngoing",
+})  # fmt: skip
+
+
 class Command(msgspec.Struct, frozen=True, kw_only=True):
     """One command: `request` and `response` are OCPP payloads in the spelling of the station's version."""
 
@@ -26,3 +32,10 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     sent_at: datetime | None = None
     settled_at: datetime | None = None
+
+    @property
+    def accepted(self) -> bool | None:
+        """Whether the station agreed; None while it has not answered."""
+        if self.status != "answered" or self.response is None:
+            return None
+        return self.response.get("status", "Accepted") in AGREED

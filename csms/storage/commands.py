@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from csms.blocks.asking import LIST, with_id
+from csms.blocks.asking import LIST, Path, with_ids
 from csms.domain.asked import Change
 from csms.domain.commands import Command
 from csms.domain.events import CommandSettled
@@ -35,20 +35,20 @@ class CommandLog:
         self._database = database
 
     async def opened(
-        self, command: Command, operator_id: int, station_id: int, lacking: tuple[str, ...] | None = None,
+        self, command: Command, operator_id: int, station_id: int, lacking: tuple[Path, ...] = (),
         password_hash: bytes | None = None,
     ) -> int | None:  # fmt: skip
-        """Record a command before it is sent. Where its request lacks an id of ours (`lacking`: its place): the id.
+        """Record a command before it is sent. Where its request lacks an id of ours (`lacking`: its places): the id.
 
         `password_hash`: of the new password in it, which may hold from the moment it is sent.
         """
 
         def job(connection: sa.Connection) -> int | None:
             request, number = command.request, None
-            if lacking is not None:
+            if lacking:
                 is_list = command.action == LIST
                 number = next_list_version(connection, station_id) if is_list else next_id(connection)
-                request = with_id(request, lacking, number)
+                request = with_ids(request, lacking, number)
             if password_hash is not None:
                 connection.execute(
                     sa.update(stations).where(stations.c.id == station_id).values(password_next=password_hash)

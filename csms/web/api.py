@@ -19,6 +19,7 @@ from csms.web import (
     tariffs,
     tokens,
     trail,
+    verbs,
     webhooks,
 )
 from csms.web.access import Bounded, Reader
@@ -40,7 +41,19 @@ def build_api(services: Services, version: str) -> FastAPI:
     problems.install(app)
     errors = problems.described(401, 403, 422, 503)
     resources = APIRouter(prefix=PREFIX, responses=errors)
-    for resource in (stations, tokens, sessions, commands, asked, tariffs, events, trail, webhooks, certificates):
+    for resource in (
+        stations,
+        tokens,
+        sessions,
+        commands,
+        asked,
+        tariffs,
+        events,
+        trail,
+        webhooks,
+        certificates,
+        verbs,
+    ):
         resources.include_router(resource.router)
 
     @resources.get("/totals", tags=["system"])

@@ -8,7 +8,7 @@ import msgspec
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse
 
-from csms.blocks.asking import missing_id, with_id
+from csms.blocks.asking import missing_ids, with_ids
 from csms.domain.commands import CommandStatus
 from csms.ocpp import schemas
 from csms.ocpp.catalogue import Version, actions
@@ -98,9 +98,8 @@ def _judge(version: Version, action: str, payload: Any) -> None:
     if known is None or not known.from_csms:
         names = ", ".join(name for name, each in actions(version).items() if each.from_csms)
         raise Problem(422, f"A central system asks no {action!r} in OCPP {version}. It asks: {names}.", path="action")
-    lacking = missing_id(version, action, payload)
-    judged = payload if lacking is None else with_id(payload, lacking, _ANY_NUMBER)
-    wrong = schemas.violation(known, judged)
+    lacking = missing_ids(version, action, payload)
+    wrong = schemas.violation(known, with_ids(payload, lacking, _ANY_NUMBER))
     if wrong is not None:
         path = wrong.description.partition(":")[0]
         raise Problem(422, f"OCPP {version} {action}: {wrong.description}", path=path)

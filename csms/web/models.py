@@ -7,6 +7,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from csms.blocks.charging_verbs import Profile
 from csms.domain.stations import is_identity
 
 T = TypeVar("T")
@@ -161,6 +162,7 @@ class SessionStart(Request):
     token: str
     evse_id: int | None = Field(None, ge=1, le=MAX_INT31, description="Left out, the station chooses.")
     operator: str | None = None
+    profile: Profile | None = Field(None, description="What it is limited to: a profile of purpose `tx`.")
 
 
 class CommandView(Shape):

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from starlette.requests import Request
 
 from csms.cluster.desk import Desk
+from csms.cluster.neutral import Neutral
 from csms.domain.credentials import Vault
 from csms.domain.events import EventFilter
 from csms.domain.trail import Exchange
@@ -51,6 +52,7 @@ class Services:
     commands: CommandLog
     asked: Asked
     desk: Desk
+    neutral: Neutral
     vault: Vault
     clock: Callable[[], datetime]
     next_id: Callable[[], int]

@@ -9,11 +9,12 @@ from fastapi import APIRouter, Depends, Query
 from fastapi.responses import JSONResponse
 
 from csms.blocks import remote_control
+from csms.blocks.charging_verbs import Profile, limits_of, start_profile
+from csms.blocks.verbs import Unsayable, judged
 from csms.cluster.desk import Target
 from csms.domain.commands import Command
 from csms.domain.tokens import Token, decide
-from csms.ocpp import schemas
-from csms.ocpp.catalogue import Version, action_of
+from csms.ocpp.catalogue import Version
 from csms.storage.queries import Row
 from csms.web.access import Caller, Reader, Steerer
 from csms.web.models import CommandView, Name, Page, ReadingView, SessionStart, SessionView
@@ -71,12 +72,17 @@ async def start_session(start: SessionStart, services: ServicesOf, caller: Steer
 
     target = target_of(station)
     version = services.desk.version_of(target)
-    request = remote_control.start_request(version, token=token.value, token_type=token.type, evse_id=start.evse_id)
-    _check_sayable(request, version)
-    payload = msgspec.to_builtins(request)
-    payload.pop("remoteStartId", None)
-    action = action_of(type(request)).name
-    return answer(await services.desk.ask_raw(target, action, msgspec.json.encode(payload), wait=wait))
+    try:
+        profile = await _profile(services, station, target, start.profile)
+        request = remote_control.start_request(
+            version, token=token.value, token_type=token.type, evse_id=start.evse_id, profile=profile
+        )
+        question = judged(version, request)
+    except Unsayable as error:
+        raise Problem(error.status, error.detail) from None
+    return answer(
+        await services.desk.ask_raw(target, question.action, msgspec.json.encode(question.payload), wait=wait)
+    )
 
 
 @router.post("/sessions/{id}/stop", response_model=CommandView, responses=_OFFLINE)
@@ -102,10 +108,7 @@ def target_of(station: Row) -> Target:
 
 
 def command_view(command: Command) -> CommandView:
-    accepted = None
-    if command.status == "answered" and command.response is not None:
-        accepted = command.response.get("status") == "Accepted"
-    return CommandView(**msgspec.structs.asdict(command), accepted=accepted)
+    return CommandView(**msgspec.structs.asdict(command), accepted=command.accepted)
 
 
 def answer(command: Command) -> JSONResponse:
@@ -133,11 +136,12 @@ def _check_registration(station: Row) -> None:
         raise Problem(409, f"Station {station['id']!r} is {station['registration']}: its boot was not accepted yet.")
 
 
-def _check_sayable(request: msgspec.Struct, version: Version) -> None:
-    """What a token is and how long it may be differs from version to version."""
-    wrong = schemas.violation(action_of(type(request)), msgspec.to_builtins(request))
-    if wrong is not None:
-        raise Problem(422, f"The station speaks OCPP {version} and would not understand {wrong.description}.")
+async def _profile(services: Services, station: Row, target: Target, wanted: Profile | None) -> Any:
+    if wanted is None:
+        return None
+    online = station["connected_at"] is not None
+    facts = await services.neutral.facts(target, wanted, limits_of(wanted), online=online)
+    return start_profile(services.desk.version_of(target), wanted, facts)
 
 
 async def find_session(services: Services, caller: Caller, session_id: int) -> Row:

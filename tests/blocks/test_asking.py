@@ -8,7 +8,7 @@ from datetime import datetime
 import pytest
 
 import csms.blocks  # noqa: F401  Registers what answers mean.
-from csms.blocks.asking import ALLOCATED, changes, missing_id, with_id
+from csms.blocks.asking import ALLOCATED, changes, missing_ids, with_ids
 from csms.blocks.secrets import masked
 from csms.domain.asked import ListInstalled, PasswordSettled, ProfileInstalled, ProfilesCleared, ReservationMade
 from csms.domain.unit import Reported, ReservationMoved
@@ -36,7 +36,7 @@ def _shown(change):
 
 @pytest.mark.parametrize("version", list(Version))
 def test_every_place_of_an_id_of_ours_is_in_the_official_schema(version):
-    for action, path in ALLOCATED[version].items():
+    for action, path in ((action, path) for action, paths in ALLOCATED[version].items() for path in paths):
         schema = schemas.official(version, f"{action}Request")
         place = schema
         for name in path:
@@ -47,18 +47,20 @@ def test_every_place_of_an_id_of_ours_is_in_the_official_schema(version):
 
 
 def test_id_is_missed_where_it_is_left_out_and_nowhere_else():
-    assert missing_id(V201, "ReserveNow", {"idToken": {}}) == ("id",)
-    assert missing_id(V201, "ReserveNow", {"id": 4}) is None
-    assert missing_id(V201, "ReserveNow", {"id": None}) is None, "what was given is for the schema to judge"
-    assert missing_id(V16, "SetChargingProfile", {"csChargingProfiles": {}}) == ALLOCATED[V16]["SetChargingProfile"]
-    assert missing_id(V16, "SetChargingProfile", {}) is None
-    assert missing_id(V16, "Reset", {}) is None
-    assert missing_id(V16, "ReserveNow", [1]) is None
+    assert missing_ids(V201, "ReserveNow", {"idToken": {}}) == (("id",),)
+    assert missing_ids(V201, "ReserveNow", {"id": 4}) == ()
+    assert missing_ids(V201, "ReserveNow", {"id": None}) == (), "what was given is for the schema to judge"
+    assert missing_ids(V16, "SetChargingProfile", {"csChargingProfiles": {}}) == ALLOCATED[V16]["SetChargingProfile"]
+    assert missing_ids(V16, "SetChargingProfile", {}) == ()
+    assert missing_ids(V16, "Reset", {}) == ()
+    assert missing_ids(V16, "ReserveNow", [1]) == ()
+    start = {"idToken": {}, "chargingProfile": {}}
+    assert missing_ids(V201, "RequestStartTransaction", start) == (("remoteStartId",), ("chargingProfile", "id"))
 
 
 def test_given_id_is_put_last_and_the_rest_keeps_its_order():
-    assert list(with_id({"z": 1, "a": 2}, ("id",), 3)) == ["z", "a", "id"]
-    assert with_id({"p": {"q": 1}, "r": 2}, ("p", "id"), 3) == {"p": {"q": 1, "id": 3}, "r": 2}
+    assert list(with_ids({"z": 1, "a": 2}, [("id",)], 3)) == ["z", "a", "id"]
+    assert with_ids({"p": {"q": 1}, "r": 2}, [("p", "id")], 3) == {"p": {"q": 1, "id": 3}, "r": 2}
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ import pytest_asyncio
 from ocpp.messages import Call, validate_payload
 
 from csms.ocpp.catalogue import Version, actions
+from csms.web.verbs import METHODS, VERBS
 from simulators.reference import connected
 from tests.journeys.command_cases import CASES, Books, Case
 from tests.journeys.processes import ServerProcess
@@ -131,3 +132,98 @@ async def test_what_a_station_has_no_handler_for_is_an_outcome(running, operator
         station.route_map["ClearCache"] = kept
         assert (await ask(operator, name, "ClearCache", "{}"))["status"] == "answered"
         assert (await operator.get(path)).json()["items"] == []
+
+
+# Neutral verbs
+
+
+PERIODS = [{"start": 0, "limit": 10.0}, {"start": 600, "limit": 16.0}]
+HEARTBEAT = {"component": "OCPPCommCtrlr", "variable": "HeartbeatInterval"}
+# Words for each verb; two where the versions do not share it.
+WORDS: dict[str, dict[str, Any]] = {
+    "reset": {"type": "hard"},
+    "unlock": {"evse_id": 1},
+    "availability": {"operative": False},
+    "trigger": {"message": "heartbeat"},
+    "report": {},
+    "clear-cache": {},
+    "firmware": {"location": "https://firmware.example/1.bin"},
+    "logs": {"location": "https://logs.example/in"},
+    "configuration/read": {"keys": ["HeartbeatInterval"]},
+    "configuration": {"values": {"HeartbeatInterval": "60", "MeterValueSampleInterval": "30"}},
+    "variables/read": {"variables": [HEARTBEAT]},
+    "variables": {"variables": [HEARTBEAT | {"value": "60"}]},
+    "charging-profiles": {"purpose": "tx_default", "periods": PERIODS},
+    "charging-profiles/read": {"purpose": "tx_default"},
+    "charging-profiles/clear": {"purpose": "tx_default"},
+    "composite-schedule": {"evse_id": 1, "duration": 3600},
+    "reservations": {"token": "TAG", "expires_at": "2099-01-01T00:00:00Z", "evse_id": 1},
+    "reservations/cancel": {"reservation_id": 1},
+    "local-list": {"tokens": ["TAG"]},
+    "local-list/change": {"put": ["TAG"]},
+    "local-list/version": {},
+}
+LACKING = {
+    "1.6": {"variables/read", "variables", "charging-profiles/read"}, "2.0.1": {"configuration/read", "configuration"},
+}  # fmt: skip
+
+
+async def put_tokens(operator: httpx.AsyncClient, *values: str) -> None:
+    for value in values:
+        assert (await operator.put(f"tokens/{value}", json={})).is_success
+
+
+@pytest.mark.parametrize("version", ["1.6", "2.0.1"])
+async def test_every_verb_reaches_a_station_of_each_version(running, operator, version):
+    assert {*WORDS} == {*VERBS}
+    await put_tokens(operator, "TAG")
+    async with booted(operator, running.url, version) as (name, station):
+        for verb, words in WORDS.items():
+            heard = len(station.heard)
+            method = METHODS.get(verb, "POST")
+            response = await operator.request(method, f"stations/{name}/{verb}", json=words, params={"wait": 20})
+            if verb in LACKING[version]:
+                assert response.status_code == 409, (verb, response.text)
+                assert "1.6" in response.json()["detail"] or "2.x" in response.json()["detail"]
+                assert len(station.heard) == heard
+                continue
+            assert response.status_code == 200, (verb, response.text)
+            told = response.json()
+            assert (told["status"], told["accepted"]) == ("answered", True)
+            assert len(station.heard) > heard
+
+
+@pytest.mark.parametrize(("version", "most"), [("1.6", 20), ("2.0.1", 4)])
+async def test_T76_a_list_is_sent_in_parts_that_the_station_takes(running, operator, version, most):
+    """Its limit is asked for when it never told it; versions rise, and what it keeps is the whole list."""
+    tokens = [f"LIST-{number}" for number in range(2 * most + 1)]
+    await put_tokens(operator, *tokens)
+    async with booted(operator, running.url, version) as (name, station):
+        told = (await operator.put(f"stations/{name}/local-list", json={"tokens": tokens})).json()
+        assert (told["status"], told["accepted"], told["planned"]) == ("answered", True, 3)
+        assert station.heard[0].action in ("GetConfiguration", "GetVariables")
+        sent = [json.loads(heard.frame)[3] for heard in station.heard[1:]]
+        assert [len(each["localAuthorizationList"]) for each in sent] == [most, most, 1]
+        assert [each.get("listVersion") or each["versionNumber"] for each in sent] == [1, 2, 3]
+        assert [each["version"] for each in told["results"]] == [1, 2, 3]
+        (kept,) = (await operator.get(f"local-lists?station_id={name}")).json()["items"]
+        assert (kept["version"], len(kept["entries"])) == (3, len(tokens))
+        station.heard.clear()
+        assert (await operator.put(f"stations/{name}/local-list", json={"tokens": tokens[:2]})).json()["accepted"]
+        assert len(station.heard) == 1, "the limit is known now"
+
+
+@pytest.mark.parametrize("version", ["1.6", "2.0.1"])
+async def test_T81_a_part_that_is_refused_is_the_last(running, operator, version):
+    tokens = [f"PART-{number}" for number in range(41)]
+    await put_tokens(operator, *tokens)
+    async with booted(operator, running.url, version) as (name, station):
+        answers = iter(["Accepted", "VersionMismatch"])
+        result = type(station.route_map["SendLocalList"]["_on_action"](list_version=1, version_number=1))
+        station.route_map["SendLocalList"]["_on_action"] = lambda **_: result(status=next(answers))
+        response = await operator.put(f"stations/{name}/local-list", json={"tokens": tokens})
+        told = response.json()
+        assert (response.status_code, told["status"], told["accepted"]) == (200, "answered", False)
+        assert len(told["commands"]) == 2 < told["planned"]
+        (kept,) = (await operator.get(f"local-lists?station_id={name}")).json()["items"]
+        assert kept["version"] == 1, "what the station took is what it has"

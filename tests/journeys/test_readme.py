@@ -90,7 +90,7 @@ async def test_a_charger_is_connected_and_operated_as_the_readme_says(shell: She
             await shell.serve()
             url = f"ws://127.0.0.1:{shell.ocpp_port}/ocpp"
             station = asyncio.create_task(
-                reference_session(url, "CP-001", "1.6", password=password, token="04A2B3C4", remote=True)
+                reference_session(url, "CP-001", "1.6", password=password, token="04A2B3C4", remote=True, timeout=300)
             )
             await until_it_reports(shell)
             continue
@@ -106,7 +106,7 @@ async def test_a_charger_is_connected_and_operated_as_the_readme_says(shell: She
 async def operate_over_http(shell: Shell, password: str) -> None:
     url = f"ws://127.0.0.1:{shell.ocpp_port}/ocpp"
     station = asyncio.create_task(
-        reference_session(url, "CP-001", "1.6", password=password, token="04A2B3C4", remote=True)
+        reference_session(url, "CP-001", "1.6", password=password, token="04A2B3C4", remote=True, timeout=300)
     )
     await until_it_reports(shell)
     shell.environment["CSMS_KEY"] = shell.admin_key
