@@ -36,6 +36,7 @@ from csms.gateway.server import Gateway, Limits
 from csms.gateway.trail import Trail
 from csms.metrics import GatewayMetrics, StreamCounters, exposition
 from csms.ocpp.version import Version
+from csms.outbound import Outbound
 from csms.settings import Settings
 from csms.station_ports import open_ports, tls_ports
 from csms.storage import admin
@@ -49,7 +50,7 @@ from csms.storage.queries import Queries
 from csms.storage.records import Records, open_records
 from csms.storage.webhooks import Webhooks
 from csms.trust.authority import AuthorityFolderError
-from csms.trust.parts import Certificates, certificates
+from csms.trust.parts import Certificates, Choices, certificates
 from csms.web.access import Trusted
 from csms.web.api import build_api
 from csms.web.server import http_server, listen, listen_control, running
@@ -92,7 +93,8 @@ async def open_system(settings: Settings) -> AsyncIterator[System]:
     try:
         records = await _records(database)
         vault = Vault(_secret_key(settings, database.path))
-        issued = _certificates(settings, database)
+        outbound = Outbound(settings.outbound_allowed)
+        issued = _certificates(settings, database, outbound)
         gateway = _gateway(settings, database, records, vault, issued)
         commands = CommandLog(database)
         desk = Desk(
@@ -236,14 +238,17 @@ async def _records(database: Database) -> Records:
         raise StartError(f"{database.path} cannot be written ({error}). {remedy(error.__cause__)}") from error
 
 
-def _certificates(settings: Settings, database: Database) -> Certificates:
+def _certificates(settings: Settings, database: Database, outbound: Outbound) -> Certificates:
+    choices = Choices(
+        folder=settings.ca_folder, organization=settings.tls_client_organization,
+        life=timedelta(days=settings.ca_certificate_days), renew=timedelta(days=settings.ca_renew_days),
+        contract_roots=settings.contract_roots, provider_url=settings.contract_provider_url and settings.contract_provider_url.get_secret_value(),
+        provider_timeout=settings.contract_provider_timeout, ocsp_timeout=settings.ocsp_timeout,
+    )  # fmt: skip
     try:
-        return certificates(
-            database, now_utc, folder=settings.ca_folder, organization=settings.tls_client_organization,
-            life=timedelta(days=settings.ca_certificate_days), renew=timedelta(days=settings.ca_renew_days),
-        )  # fmt: skip
+        return certificates(database, now_utc, outbound, choices)
     except AuthorityFolderError as error:
-        raise StartError(f"{error} See CSMS_CA_FOLDER") from None
+        raise StartError(f"{error} See CSMS_CA_FOLDER, CSMS_CONTRACT_ROOTS.") from None
 
 
 def _gateway(

@@ -5,6 +5,7 @@ from csms.blocks import (
     availability,
     certificates,
     charging_verbs,
+    contracts,
     data_transfer,
     device_model,
     device_verbs,
@@ -27,7 +28,7 @@ from csms.blocks import (
 )
 
 __all__ = [
-    "authorization", "availability", "certificates", "charging_verbs", "data_transfer", "device_model",
+    "authorization", "availability", "certificates", "charging_verbs", "contracts", "data_transfer", "device_model",
     "device_verbs", "installed", "jobs", "local_lists", "maintenance", "metering", "monitoring", "provisioning",
     "remote_control", "reservations", "security", "setting_verbs", "smart_charging", "standing", "token_verbs",
     "transactions", "vendors",

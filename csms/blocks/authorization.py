@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import msgspec
 
+from csms.blocks.contracts import ACCEPTED, contract_status
 from csms.blocks.dispatch import Context, answers
 from csms.domain.ports import CLAIM_GRACE, Use
 from csms.domain.sessions import Session
@@ -37,7 +38,10 @@ async def authorize_16(request: v16.Authorize, ctx: Context) -> v16.AuthorizeRes
 @answers
 async def authorize_2x(request: v201.Authorize, ctx: Context) -> v201.AuthorizeResponse:
     decision = await judge(ctx, request.id_token.id_token, request.id_token.type)
-    return v201.AuthorizeResponse(id_token_info=token_info(decision))
+    certificates = await contract_status(request, ctx)
+    if certificates not in (None, ACCEPTED):  # Whatever the token is worth (C07.FR.02).
+        decision = msgspec.structs.replace(decision, verdict="invalid")
+    return v201.AuthorizeResponse(id_token_info=token_info(decision), certificate_status=certificates)
 
 
 async def judge(ctx: Context, value: str, type: str | None = None) -> Decision:

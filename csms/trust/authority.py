@@ -190,11 +190,18 @@ def _private(key: Any) -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
-def _chain(path: Path) -> list[x509.Certificate]:
+def read_certificates(path: Path) -> list[x509.Certificate]:
+    """The certificates of a PEM file; AuthorityFolderError when there are none."""
     try:
         return x509.load_pem_x509_certificates(path.read_bytes())
     except (OSError, ValueError) as error:
-        raise AuthorityFolderError(f"{path} cannot be read ({error}). Make an authority: csms ca init") from None
+        raise AuthorityFolderError(f"{path} cannot be read as certificates in PEM ({error}).") from None
+
+
+def _chain(path: Path) -> list[x509.Certificate]:
+    if not path.exists():
+        raise AuthorityFolderError(f"There is no {path}. Make an authority: csms ca init")
+    return read_certificates(path)
 
 
 def _key(path: Path) -> Any:

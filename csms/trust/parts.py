@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from csms.blocks.ports import Outside
 from csms.cluster.followups import FollowUps
+from csms.outbound import Outbound
 from csms.storage.database import Database
+from csms.trust.authority import read_certificates
 from csms.trust.issuing import LocalIssuer, Renewals
+from csms.trust.ocsp import Ocsp
+from csms.trust.provider import HttpProvider
 
 Here = Callable[[int], bool]  # Whether a station is connected to this process.
 
@@ -58,18 +62,37 @@ class Certificates:
             await asyncio.wait({task})
 
 
+@dataclass(frozen=True)
+class Choices:
+    """What the operator chose: times in s where they are numbers."""
+
+    folder: Path | None = None  # Of the authority; None: nobody signs here.
+    organization: str | None = None
+    life: timedelta = timedelta(days=365)
+    renew: timedelta = timedelta(days=30)
+    contract_roots: tuple[Path, ...] = ()
+    provider_url: str | None = None
+    provider_timeout: float = 15.0
+    ocsp_timeout: float = 5.0
+
+
 def certificates(
-    database: Database, clock: Callable[[], datetime], *, folder: Path | None, organization: str | None,
-    life: timedelta, renew: timedelta,
+    database: Database, clock: Callable[[], datetime], outbound: Outbound, choices: Choices
 ) -> Certificates:  # fmt: skip
-    """AuthorityFolderError when the folder cannot be used."""
-    if folder is None:
-        return Certificates(Outside(organization=organization))
-    issuer = LocalIssuer(folder, database, clock, life, renew)
-    outside = Outside(issuer, organization or issuer.organization)
+    """AuthorityFolderError when a file cannot be used."""
+    outside = Outside(
+        organization=choices.organization,
+        responders=Ocsp(outbound, choices.ocsp_timeout, clock),
+        provider=HttpProvider(choices.provider_url, choices.provider_timeout) if choices.provider_url else None,
+        contract_roots=tuple(each for path in choices.contract_roots for each in read_certificates(path)),
+    )
+    if choices.folder is None:
+        return Certificates(outside)
+    issuer = LocalIssuer(choices.folder, database, clock, choices.life, choices.renew)
+    outside = replace(outside, authority=issuer, organization=choices.organization or issuer.organization)
 
     def renewals(followups: FollowUps, here: Here) -> Renewals:
-        return Renewals(issuer, followups, here, clock, renew)
+        return Renewals(issuer, followups, here, clock, choices.renew)
 
     return Certificates(outside, issuer, renewals)
 

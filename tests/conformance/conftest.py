@@ -20,6 +20,7 @@ from tests.conformance.operator import Operator
 from tests.conformance.station import Station
 from tests.journeys.processes import ServerProcess, free_port
 from tests.pki import Authority, kept
+from tests.responder import Provider, Responder, open_site
 
 ADMIN_KEY = "csms_conformance-tests-only"
 REPORT = Path("build/conformance.json")
@@ -40,7 +41,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 class System:
     """A server with a port for each security profile."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, contracts: Authority, responder: Responder, provider: Provider):
+        self.contracts, self.responder, self.provider = contracts, responder, provider
         self.authority = Authority("Server root")
         self.stations = Authority("Station root")
         rsa, ecdsa = self.authority.server(pki.rsa_key()), self.authority.server(pki.ec_key())
@@ -53,7 +55,8 @@ class System:
         self.server = ServerProcess(
             folder, ocpp_port=self.ports[1], ocpp_tls_port=self.ports[2], ocpp_mtls_port=self.ports[3],
             tls_certificates=",".join(map(str, files)),
-            tls_client_ca=kept(folder, "stations.pem", trusted), ca_folder=self.ca, admin_key=ADMIN_KEY,
+            contract_roots=kept(folder, "mo.pem", pki.pem(self.contracts.certificate)), outbound_allowed="127.0.0.0/8",
+            contract_provider_url=self.provider.url, tls_client_ca=kept(folder, "stations.pem", trusted), ca_folder=self.ca, admin_key=ADMIN_KEY,
         )  # fmt: skip
 
     def url(self, profile: int = 1) -> str:
@@ -62,10 +65,12 @@ class System:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
-    started = System(tmp_path_factory.mktemp("conformance"))
-    await started.server.start()
-    yield started
-    await started.server.stop()
+    contracts = Authority("MO root")
+    async with open_site(Responder(contracts)) as responder, open_site(Provider()) as provider:
+        started = System(tmp_path_factory.mktemp("conformance"), contracts, responder, provider)
+        await started.server.start()
+        yield started
+        await started.server.stop()
     failures = [line for line in started.server.log_lines() if line.get("level") == "error"]
     assert not failures, failures[:3]
 
