@@ -93,8 +93,7 @@ async def open_system(settings: Settings) -> AsyncIterator[System]:
     try:
         records = await _records(database)
         vault = Vault(_secret_key(settings, database.path))
-        outbound = Outbound(settings.outbound_allowed)
-        issued = _certificates(settings, database, outbound)
+        issued = _certificates(settings, database)
         gateway = _gateway(settings, database, records, vault, issued)
         commands = CommandLog(database)
         desk = Desk(
@@ -134,20 +133,8 @@ async def open_system(settings: Settings) -> AsyncIterator[System]:
         )
         api = build_api(services, release())
         yield System(
-            settings,
-            database,
-            records,
-            vault,
-            gateway,
-            desk,
-            neutral,
-            followups,
-            issued,
-            outbox,
-            delivery,
-            collectors,
-            api,
-        )
+            settings, database, records, vault, gateway, desk, followups, issued, outbox, delivery, collectors, api
+        )  # fmt: skip
     finally:
         await database.close()
 
@@ -238,7 +225,7 @@ async def _records(database: Database) -> Records:
         raise StartError(f"{database.path} cannot be written ({error}). {remedy(error.__cause__)}") from error
 
 
-def _certificates(settings: Settings, database: Database, outbound: Outbound) -> Certificates:
+def _certificates(settings: Settings, database: Database) -> Certificates:
     choices = Choices(
         folder=settings.ca_folder, organization=settings.tls_client_organization,
         life=timedelta(days=settings.ca_certificate_days), renew=timedelta(days=settings.ca_renew_days),
@@ -246,7 +233,7 @@ def _certificates(settings: Settings, database: Database, outbound: Outbound) ->
         provider_timeout=settings.contract_provider_timeout, ocsp_timeout=settings.ocsp_timeout,
     )  # fmt: skip
     try:
-        return certificates(database, now_utc, outbound, choices)
+        return certificates(database, now_utc, Outbound(settings.outbound_allowed), choices)
     except AuthorityFolderError as error:
         raise StartError(f"{error} See CSMS_CA_FOLDER, CSMS_CONTRACT_ROOTS.") from None
 
