@@ -133,7 +133,7 @@ async def open_system(settings: Settings) -> AsyncIterator[System]:
         )
         api = build_api(services, release())
         yield System(
-            settings, database, records, vault, gateway, desk, followups, issued, outbox, delivery, collectors, api
+            settings, database, records, vault, gateway, desk, neutral, followups, issued, outbox, delivery, collectors, api
         )  # fmt: skip
     finally:
         await database.close()
