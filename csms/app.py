@@ -40,7 +40,6 @@ from csms.outbound import Outbound
 from csms.settings import Settings
 from csms.station_ports import open_ports, tls_ports
 from csms.storage import admin
-from csms.storage.asked import Asked
 from csms.storage.commands import CommandLog
 from csms.storage.database import Database, open_database
 from csms.storage.facts import StationFacts
@@ -110,7 +109,6 @@ async def open_system(settings: Settings) -> AsyncIterator[System]:
         services = Services(
             database=database,
             queries=queries,
-            asked=Asked(queries),
             commands=commands,
             desk=desk,
             neutral=neutral,

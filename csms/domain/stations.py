@@ -129,5 +129,5 @@ def trusted_time(claimed: datetime | None, received_at: datetime) -> datetime:
 
 
 def is_identity(name: str) -> bool:
-    """1-48 printable characters; no colon (it ends the name in Basic credentials), slash or control character."""
-    return 0 < len(name) <= MAX_IDENTITY and name.isprintable() and not {":", "/"} & {*name} and bool(name.strip())
+    """1-48 printable characters; no colon, which ends the name in Basic credentials. Paths hold it percent-encoded."""
+    return 0 < len(name) <= MAX_IDENTITY and name.isprintable() and ":" not in name and bool(name.strip())

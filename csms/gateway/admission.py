@@ -52,6 +52,8 @@ def address_of(path: str, base: str = "/ocpp") -> Address:
         raise Refused(404, f"Connect to {base}/<station> or {base}/<operator>/<station>.")
     names = [_decoded(part) for part in parts]
     operator = names[0] if len(names) == 2 else DEFAULT_OPERATOR
+    if "/" in operator:
+        raise Refused(400, "An operator's name has no slash.")
     return Address(operator, names[-1])
 
 
@@ -61,7 +63,7 @@ def _decoded(part: str) -> str:
     except UnicodeDecodeError:
         raise Refused(400, "The station's identity in the path is not UTF-8.") from None
     if not is_identity(name) or name in (".", ".."):
-        raise Refused(400, "A station's identity has 1 to 48 printable characters, without colon and slash.")
+        raise Refused(400, "A station's identity has 1 to 48 printable characters, without colon.")
     return name
 
 

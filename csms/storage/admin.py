@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from csms.domain.tariffs import Tariff
 from csms.domain.tokens import folded
-from csms.storage.tables import api_keys, operators, stations, tariffs, tokens
+from csms.storage.tables import api_keys, commands, operators, sessions, stations, tariffs, tokens
 
 Job = Callable[[sa.Connection], Any]
 
@@ -63,6 +63,19 @@ def _put_station(
     return False
 
 
+def delete_station(number: int) -> Callable[[sa.Connection], bool]:
+    """Forget a station and what it said of itself; False where sessions or commands of it are on record."""
+
+    def job(connection: sa.Connection) -> bool:
+        for table in (sessions, commands):
+            if connection.execute(sa.select(table.c.id).where(table.c.station_id == number).limit(1)).first():
+                return False
+        connection.execute(sa.delete(stations).where(stations.c.id == number))
+        return True
+
+    return job
+
+
 def put_token(operator_id: int, value: str, fields: dict[str, Any], now: datetime) -> Callable[..., bool]:
     """Create the token or replace its fields; True when it is new. The value is compared without case."""
 
@@ -104,30 +117,15 @@ def put_key(
     name: str, role: str, key_hash: bytes, now: datetime, operator_id: int | None = None
 ) -> Callable[[sa.Connection], None]:
     """Create an API key or give the key of this name a new secret. Without operator it is good for all of them."""
+    owner = api_keys.c.operator_id.is_(None) if operator_id is None else api_keys.c.operator_id == operator_id
 
     def job(connection: sa.Connection) -> None:
         fields = {"key_hash": key_hash, "role": role, "operator_id": operator_id}
-        done = connection.execute(sa.update(api_keys).where(api_keys.c.name == name).values(fields))
+        done = connection.execute(sa.update(api_keys).where(api_keys.c.name == name, owner).values(fields))
         if not done.rowcount:
             connection.execute(sa.insert(api_keys).values(name=name, created_at=now, **fields))
 
     return job
-
-
-def find_key(key_hash: bytes, now: datetime) -> Callable[[sa.Connection], tuple[str, str, str | None] | None]:
-    """(name, role, operator or None for all) of a key that holds still."""
-    query = (
-        sa.select(api_keys.c.name, api_keys.c.role, operators.c.name)
-        .join_from(api_keys, operators, isouter=True)
-        .where(api_keys.c.key_hash == key_hash)
-        .where(sa.or_(api_keys.c.expires_at.is_(None), api_keys.c.expires_at > now))
-    )
-
-    def look(connection: sa.Connection) -> tuple[str, str, str | None] | None:
-        found = connection.execute(query).one_or_none()
-        return None if found is None else tuple(found)
-
-    return look
 
 
 def has_keys(connection: sa.Connection) -> bool:

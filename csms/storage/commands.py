@@ -15,17 +15,13 @@ from csms.domain.commands import Command
 from csms.domain.events import CommandSettled
 from csms.storage.changes import keep, next_id, next_list_version
 from csms.storage.database import Database
-from csms.storage.queries import number
+from csms.storage.listings import COMMAND
+from csms.storage.paging import Row
 from csms.storage.tables import commands, operators, outbox, stations
 
 _encode = msgspec.json.Encoder().encode
-
-
-_COMMANDS = (
-    sa.select(commands, operators.c.name.label("operator"), stations.c.identity.label("station"))
-    .join_from(commands, stations, commands.c.station_id == stations.c.id)
-    .join(operators, commands.c.operator_id == operators.c.id)
-)
+_JSON = ("request", "response", "error")
+_AS_THEY_ARE = tuple(name for name in Command.__struct_fields__ if name not in _JSON)
 
 
 class CommandLog:
@@ -88,29 +84,10 @@ class CommandLog:
         await self._database.writer.run(job)
 
     async def find(self, command_id: int) -> Command | None:
-        query = _COMMANDS.where(commands.c.id == command_id)
+        query = COMMAND.where(commands.c.id == command_id)
         async with self._database.reader.connect() as connection:
             row = (await connection.execute(query)).one_or_none()
-        return None if row is None else _command(row)
-
-    async def page(
-        self, *, operator: str | None, station: str | None, action: str | None, status: str | None, limit: int,
-        cursor: str | None,
-    ) -> tuple[list[Command], str | None]:  # fmt: skip
-        """The latest first; the cursor to go on with, None at the end."""
-        given = {
-            operators.c.name: operator,
-            stations.c.identity: station,
-            commands.c.action: action,
-            commands.c.status: status,
-        }
-        query = _COMMANDS.where(*(column == value for column, value in given.items() if value is not None))
-        if cursor is not None:
-            query = query.where(commands.c.id < number(cursor))
-        async with self._database.reader.connect() as connection:
-            rows = (await connection.execute(query.order_by(commands.c.id.desc()).limit(limit + 1))).all()
-        found = [_command(row) for row in rows[:limit]]
-        return found, str(found[-1].id) if len(rows) > limit else None
+        return None if row is None else command_from(row._mapping)
 
 
 def end_forgotten(connection: sa.Connection, now: datetime) -> None:
@@ -133,11 +110,7 @@ def _text(value: Any) -> str | None:
     return None if value is None else _encode(value).decode()
 
 
-def _command(row: Any) -> Command:
-    return Command(
-        id=row.id, operator=row.operator, station=row.station, action=row.action,
-        request=msgspec.json.decode(row.request), status=row.status,
-        response=row.response and msgspec.json.decode(row.response),
-        error=row.error and msgspec.json.decode(row.error),
-        created_at=row.created_at, sent_at=row.sent_at, settled_at=row.settled_at,
-    )  # fmt: skip
+def command_from(row: Row) -> Command:
+    """A command as a row of its read model tells it."""
+    told = {name: row[name] for name in _AS_THEY_ARE}
+    return Command(**told, **{name: row[name] and msgspec.json.decode(row[name]) for name in _JSON})

@@ -23,6 +23,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    func,
     text,
 )  # fmt: skip
 
@@ -63,6 +64,24 @@ operators = Table(
     "operators", metadata,
     Column("id", Id, primary_key=True),
     Column("name", String(64), nullable=False, unique=True),
+    Column("display_name", Text),
+)  # fmt: skip
+
+locations = Table(  # Where stations stand.
+    "locations", metadata,
+    Column("id", Id, primary_key=True),
+    Column("operator_id", ForeignKey("operators.id"), nullable=False),
+    Column("code", String(64), nullable=False),  # The operator's own name for it: its id in the API.
+    Column("name", Text, nullable=False),
+    Column("address", Text), Column("city", Text), Column("postal_code", Text), Column("country", String(2)),
+    Column("latitude", Float), Column("longitude", Float),  # Degrees, WGS-84; both or neither.
+    Column("kind", String(32), nullable=False),
+    Column("service_area", String(64)),  # Of a highway, where it is in one: that area's code.
+    Column("created_at", Instant, nullable=False), Column("changed_at", Instant, nullable=False),
+    UniqueConstraint("operator_id", "code"),
+    Index(None, "code", "operator_id"),
+    Index(None, "name", "id"), Index(None, "operator_id", "name", "id"),
+    Index(None, "latitude", "longitude"),
 )  # fmt: skip
 
 stations = Table(
@@ -84,7 +103,12 @@ stations = Table(
     Column("last_seen_at", Instant),
     Column("booted_at", Instant),
     Column("created_at", Instant, nullable=False),
+    Column("location_id", ForeignKey("locations.id")),
     UniqueConstraint("operator_id", "identity"),
+    Index(None, "identity", "operator_id"),
+    Index(None, "created_at", "id"), Index(None, "operator_id", "created_at", "id"),
+    Index("ix_stations_location_id", "location_id", sqlite_where=text("location_id IS NOT NULL"),
+          postgresql_where=text("location_id IS NOT NULL")),
 )  # fmt: skip
 
 connectors = Table(
@@ -125,7 +149,9 @@ sessions = Table(
     Index(None, "station_id", "transaction_id"),
     Index("ix_sessions_open", "station_id", sqlite_where=text("ended_at IS NULL"),
           postgresql_where=text("ended_at IS NULL")),
-    Index(None, "started_at"),
+    Index(None, "started_at", "id"), Index(None, "operator_id", "started_at", "id"),
+    Index("ix_sessions_token", func.lower(text("token")), "started_at", "id", sqlite_where=text("token IS NOT NULL"),
+          postgresql_where=text("token IS NOT NULL")),
 )  # fmt: skip
 
 samples = Table(
@@ -195,6 +221,9 @@ tokens = Table(
     Column("group", Text),
     Column("expires_at", Instant),
     Column("created_at", Instant, nullable=False),
+    Index(None, "folded", "operator_id"),
+    Index("ix_tokens_group", "operator_id", "group", sqlite_where=text("\"group\" IS NOT NULL"),
+          postgresql_where=text("\"group\" IS NOT NULL")),
 )  # fmt: skip
 
 reservations = Table(
@@ -209,6 +238,7 @@ reservations = Table(
     Column("session_id", BigInteger),  # That it was used by.
     Column("created_at", Instant, nullable=False), Column("changed_at", Instant, nullable=False),
     UniqueConstraint("station_id", "reservation_id"),
+    Index(None, "expires_at", "id"),
 )  # fmt: skip
 
 charging_profiles = Table(  # What was installed by us and accepted.
@@ -262,12 +292,50 @@ tariffs = Table(  # Only ever appended to: what a session costs is settled when 
 api_keys = Table(
     "api_keys", metadata,
     Column("id", Id, primary_key=True),
-    Column("name", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False),
     Column("role", String(16), nullable=False),
     Column("key_hash", LargeBinary, nullable=False, unique=True),
     Column("operator_id", ForeignKey("operators.id")),  # Null: good for all operators.
     Column("created_at", Instant, nullable=False),
     Column("expires_at", Instant),  # Null: never.
+    Index("uq_api_keys_name", func.coalesce(text("operator_id"), 0), "name", unique=True),
+)  # fmt: skip
+
+users = Table(
+    "users", metadata,
+    Column("id", Id, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("role", String(16), nullable=False),
+    Column("password_hash", Text, nullable=False),  # argon2id, with its parameters.
+    Column("operator_id", ForeignKey("operators.id")),  # Null: may see all operators.
+    Column("disabled", Boolean, nullable=False, server_default=text("false")),
+    Column("created_at", Instant, nullable=False),
+    Index("uq_users_name", func.coalesce(text("operator_id"), 0), "name", unique=True),
+)  # fmt: skip
+
+logins = Table(  # What users identify with while they are logged in; ended ones stay for a while: where users come from.
+    "logins", metadata,
+    Column("id", Id, primary_key=True),
+    Column("user_id", ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    Column("token_hash", LargeBinary, nullable=False, unique=True),
+    Column("address", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Index(None, "user_id", "expires_at"),
+)  # fmt: skip
+
+audit = Table(  # Who changed what. Only ever appended to: triggers see to it. No references: it outlives what it names.
+    "audit", metadata,
+    Column("id", Id, primary_key=True),
+    Column("at", Instant, nullable=False),
+    Column("actor", Text, nullable=False), Column("actor_kind", String(16), nullable=False),
+    Column("operator", Text),  # Whose things were concerned; null: everybody's.
+    Column("action", Text, nullable=False),  # Method and route.
+    Column("object", Text, nullable=False),  # The path that was asked.
+    Column("outcome", String(16), nullable=False),
+    Column("address", Text),
+    Column("detail", Text, nullable=False),  # JSON: what was sent, secrets masked; how it was refused.
+    Index(None, "operator", "id"),
 )  # fmt: skip
 
 commands = Table(
@@ -282,6 +350,7 @@ commands = Table(
     Column("created_at", Instant, nullable=False),
     Column("sent_at", Instant), Column("settled_at", Instant),
     Index(None, "station_id", "created_at"),
+    Index(None, "created_at", "id"), Index(None, "operator_id", "created_at", "id"),
 )  # fmt: skip
 
 outbox = Table(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Literal
+from urllib.parse import unquote
 
 from fastapi import Depends, Request, Security
 from fastapi.exceptions import HTTPException
@@ -12,6 +14,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from csms.storage import admin
+from csms.web import problems
 from csms.web.problems import Problem
 from csms.web.services import Services
 
@@ -42,6 +45,32 @@ class Trusted:
         await self._app({**scope, TRUSTED: True}, receive, send)
 
 
+class Exact:
+    """The same application with paths taken apart before they are decoded: `a%2Fb` is one name, not two.
+
+    Within, a slash that belongs to a name is written as NUL, which no name may hold; `slashes_back` ends that.
+    """
+
+    def __init__(self, app: ASGIApp):
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        raw = scope.get("raw_path") or b""
+        if b"%00" in raw or b"%00" in scope.get("query_string", b""):
+            answer = problems.answer(422, "What stands in a URL has to be printable: NUL (%00) is not.")
+            return await answer(scope, receive, send)
+        if b"%2f" in raw.lower():
+            path = unquote(re.sub(r"%2f", "%00", raw.decode("ascii"), flags=re.IGNORECASE))
+            scope = {**scope, "path": path}
+        await self._app(scope, receive, send)
+
+
+def slashes_back(request: Request) -> None:
+    """Names in the path as they are."""
+    for name, value in request.path_params.items():
+        request.path_params[name] = value.replace("\0", "/")
+
+
 class Bounded:
     """The same application for bodies of bounded size: they are read before it is known who sends them."""
 
@@ -69,11 +98,18 @@ class Caller:
     name: str
     role: Role
     operator: str | None = None
+    kind: Literal["key", "user", "owner"] = "key"
+    user: int | None = None  # Its number, where it is one …
+    login: int | None = None  # … and that of the login it uses.
+
+    def may_see(self, operator: str | None) -> bool:
+        """Whether what belongs to this operator (None: to all of them) exists for the caller."""
+        return self.operator in (None, operator)
 
     def chosen(self, operator: str | None) -> str:
         """The operator whose things are meant; a foreign one is to the caller as if it did not exist (404)."""
         chosen = operator or self.operator or admin.DEFAULT_OPERATOR
-        if self.operator not in (None, chosen):
+        if not self.may_see(chosen):
             raise Problem(404, f"There is no operator {chosen!r}.")
         return chosen
 
@@ -82,7 +118,7 @@ class Caller:
         return operator if operator is None and self.operator is None else self.chosen(operator)
 
 
-OWNER = Caller("owner", "admin")  # Who may open the control socket owns the server.
+OWNER = Caller("owner", "admin", kind="owner")  # Who may open the control socket owns the server.
 
 
 async def caller(
@@ -95,7 +131,7 @@ async def caller(
     known = None if credentials is None else await services.bearer(credentials.credentials.strip())
     if known is None:
         raise Problem(401, "Send a valid API key: 'Authorization: Bearer <key>'. The first one was shown on first run.")
-    return Caller(*known)
+    return Caller(*known)  # type: ignore[arg-type]
 
 
 def _who_may(right: Right) -> Callable[..., Caller]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, FastAPI, Query
+from fastapi import APIRouter, Depends, FastAPI, Query
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
@@ -13,6 +13,8 @@ from csms.web import (
     certificates,
     commands,
     events,
+    locations,
+    operators,
     problems,
     sessions,
     stations,
@@ -22,38 +24,43 @@ from csms.web import (
     verbs,
     webhooks,
 )
-from csms.web.access import Bounded, Reader
+from csms.web.access import Bounded, Exact, Reader, slashes_back
 from csms.web.models import Totals
 from csms.web.services import Services
 from csms.web.siblings import summed
 
 PREFIX = "/api/v1"
+RESOURCES = (
+    operators,
+    locations,
+    stations,
+    tokens,
+    sessions,
+    commands,
+    asked,
+    tariffs,
+    events,
+    trail,
+    webhooks,
+    certificates,
+    verbs,
+)
 Own = Annotated[bool, Query(description="Only of the worker that answers.")]
 
 
 def build_api(services: Services, version: str) -> FastAPI:
     app = FastAPI(
         title="CSMS", version=version, openapi_url="/api/openapi.json", docs_url=None, redoc_url=None,
+        redirect_slashes=False,
         description="Central system for charging stations. Errors are RFC 9457 problem details.",
     )  # fmt: skip
     app.state.services = services
     app.add_middleware(Bounded)
+    app.add_middleware(Exact)
     problems.install(app)
     errors = problems.described(401, 403, 422, 503)
-    resources = APIRouter(prefix=PREFIX, responses=errors)
-    for resource in (
-        stations,
-        tokens,
-        sessions,
-        commands,
-        asked,
-        tariffs,
-        events,
-        trail,
-        webhooks,
-        certificates,
-        verbs,
-    ):
+    resources = APIRouter(prefix=PREFIX, responses=errors, dependencies=[Depends(slashes_back)])
+    for resource in RESOURCES:
         resources.include_router(resource.router)
 
     @resources.get("/totals", tags=["system"])

@@ -11,15 +11,18 @@ from pydantic import Field
 
 from csms.domain.asked import reservation_state
 from csms.domain.reports import REPORT, Report
-from csms.storage.queries import Row
+from csms.storage.listings import LOCAL_LISTS, PROFILES, REPORTED, RESERVATIONS, STATION_LOG
+from csms.storage.paging import Row
 from csms.web.access import Reader
-from csms.web.models import Name, Page, Shape
+from csms.web.models import Name, Shape, Word
+from csms.web.paging import Page, paged, paging_of
+from csms.web.problems import Problem, described
 from csms.web.services import Services, services_of
 from csms.web.stations import Operator, find_station
 
 router = APIRouter()
 ServicesOf = Annotated[Services, Depends(services_of)]
-Limit = Annotated[int, Query(ge=1, le=1000)]
+_Paging = paging_of(REPORTED, usual=1000)
 
 
 class ReservationView(Shape):
@@ -63,60 +66,62 @@ class LocalListView(Shape):
 async def list_reservations(
     services: ServicesOf,
     caller: Reader,
+    paging: paging_of(RESERVATIONS),
     operator: Name | None = None,
-    station_id: str | None = None,
-    limit: Limit = 100,
-    cursor: str | None = None,
+    station_id: Word | None = None,
+    token: Word | None = None,
+    status: Annotated[Word | None, Query(description="For example `accepted`: those that hold now.")] = None,
 ) -> Page[ReservationView]:
     """The latest first. `status`: accepted, or the station's refusal; cancelled, used, expired, removed; unknown."""
-    rows, next_cursor = await services.asked.reservations(
-        operator=caller.within(operator), station=station_id, limit=limit, cursor=cursor
-    )
     now = services.clock()
-    items = [
-        ReservationView(**{**row, "status": reservation_state(row["status"], row["expires_at"], now)}) for row in rows
-    ]
-    return Page(items=items, next=next_cursor)
+    found = await services.queries.page(
+        RESERVATIONS, paging, caller.within(operator), station=station_id, token=token,
+        status=None if status is None else (status, now),
+    )  # fmt: skip
+    return paged(found, lambda row: _reservation(row, now))
+
+
+@router.get("/reservations/{id}", tags=["reservations"], responses=described(404))
+async def show_reservation(id: int, services: ServicesOf, caller: Reader) -> ReservationView:
+    """One reservation."""
+    row = await services.queries.reservation(id) if abs(id) < 1 << 63 else None
+    if row is None or not caller.may_see(row["operator"]):
+        raise Problem(404, f"There is no reservation {id}.")
+    return _reservation(row, services.clock())
+
+
+def _reservation(row: Row, now: datetime) -> ReservationView:
+    return ReservationView(**{**row, "status": reservation_state(row["status"], row["expires_at"], now)})
 
 
 @router.get("/charging-profiles", tags=["charging-profiles"])
 async def list_profiles(
     services: ServicesOf,
     caller: Reader,
+    paging: paging_of(PROFILES),
     operator: Name | None = None,
-    station_id: str | None = None,
-    limit: Limit = 100,
-    cursor: str | None = None,
+    station_id: Word | None = None,
+    purpose: Word | None = None,
 ) -> Page[ProfileView]:
     """What was installed over this system, by station."""
-    rows, next_cursor = await services.asked.profiles(
-        operator=caller.within(operator), station=station_id, limit=limit, cursor=cursor
+    found = await services.queries.page(PROFILES, paging, caller.within(operator), station=station_id, purpose=purpose)
+    return paged(
+        found,
+        lambda row: ProfileView(**row, confirmed=row["booted_at"] is None or row["confirmed_at"] >= row["booted_at"]),
     )
-    items = [
-        ProfileView(
-            **{**row, "profile": msgspec.json.decode(row["profile"])},
-            confirmed=row["booted_at"] is None or row["confirmed_at"] >= row["booted_at"],
-        )
-        for row in rows
-    ]
-    return Page(items=items, next=next_cursor)
 
 
 @router.get("/local-lists", tags=["local-lists"])
 async def list_local_lists(
     services: ServicesOf,
     caller: Reader,
+    paging: paging_of(LOCAL_LISTS),
     operator: Name | None = None,
-    station_id: str | None = None,
-    limit: Limit = 100,
-    cursor: str | None = None,
+    station_id: Word | None = None,
 ) -> Page[LocalListView]:
     """The lists that stations have, as far as they accepted what was sent."""
-    rows, next_cursor = await services.asked.local_lists(
-        operator=caller.within(operator), station=station_id, limit=limit, cursor=cursor
-    )
-    items = [LocalListView(**{**row, "entries": list(msgspec.json.decode(row["entries"]).values())}) for row in rows]
-    return Page(items=items, next=next_cursor)
+    found = await services.queries.page(LOCAL_LISTS, paging, caller.within(operator), station=station_id)
+    return paged(found, lambda row: LocalListView(**{**row, "entries": list(row["entries"].values())}))
 
 
 class SaidView(Shape):
@@ -171,22 +176,14 @@ def _said(name: str, kinds: tuple[str, ...]) -> None:
         id: str,
         services: ServicesOf,
         caller: Reader,
+        paging: _Paging,
         operator: Operator = None,
-        limit: Limit = 1000,
-        cursor: str | None = None,
     ) -> Page[SaidView]:
         """The latest that the station said, by key."""
         station = await find_station(services, caller, operator, id)
-        rows, next_cursor = await services.asked.said(station["number"], kinds, limit=limit, cursor=cursor)
         booted = station["booted_at"]
-        items = [
-            SaidView(
-                **{**row, "data": msgspec.json.decode(row["data"])},
-                confirmed=booted is None or row["reported_at"] >= booted,
-            )
-            for row in rows
-        ]
-        return Page(items=items, next=next_cursor)
+        found = await services.queries.page(REPORTED, paging, station=station["number"], kinds=kinds)
+        return paged(found, lambda row: SaidView(**row, confirmed=booted is None or row["reported_at"] >= booted))
 
 
 for _name, _kinds in KINDS.items():
@@ -198,18 +195,17 @@ async def show_reports(
     id: str,
     services: ServicesOf,
     caller: Reader,
+    paging: _Paging,
     operator: Operator = None,
-    limit: Limit = 1000,
-    cursor: str | None = None,
 ) -> Page[ReportView]:
     """How far the reports are that come in parts; one whose parts stopped coming has timed out (T85)."""
     station = await find_station(services, caller, operator, id)
-    rows, next_cursor = await services.asked.said(station["number"], (REPORT,), limit=limit, cursor=cursor)
-    return Page(items=[_report_view(row, services.clock()) for row in rows], next=next_cursor)
+    found = await services.queries.page(REPORTED, paging, station=station["number"], kinds=(REPORT,))
+    return paged(found, lambda row: _report_view(row, services.clock()))
 
 
 def _report_view(row: Row, now: datetime) -> ReportView:
-    report = msgspec.json.decode(row["data"], type=Report)
+    report = msgspec.convert(row["data"], Report)
     name, _, number = row["key"].rpartition(":")
     parts = sum(high - low + 1 for low, high in report.seen)
     return ReportView(report=name, request_id=int(number), state=report.state(now), parts=parts, at=report.at)
@@ -220,12 +216,11 @@ async def show_log(
     id: str,
     services: ServicesOf,
     caller: Reader,
+    paging: paging_of(STATION_LOG),
     operator: Operator = None,
-    limit: Limit = 100,
-    cursor: str | None = None,
+    kind: Word | None = None,
 ) -> Page[NoteView]:
     """What the station notified: monitored events and security events, the latest first."""
     station = await find_station(services, caller, operator, id)
-    rows, next_cursor = await services.asked.log(station["number"], limit=limit, cursor=cursor)
-    items = [NoteView(**{**row, "data": msgspec.json.decode(row["data"])}) for row in rows]
-    return Page(items=items, next=next_cursor)
+    found = await services.queries.page(STATION_LOG, paging, station=station["number"], kind=kind)
+    return paged(found, lambda row: NoteView(**row))

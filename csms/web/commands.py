@@ -12,8 +12,11 @@ from csms.blocks.asking import missing_ids, with_ids
 from csms.domain.commands import CommandStatus
 from csms.ocpp import schemas
 from csms.ocpp.catalogue import Version, actions
+from csms.storage.commands import command_from
+from csms.storage.listings import COMMANDS
 from csms.web.access import Reader, Steerer
-from csms.web.models import CommandView, Name, Page
+from csms.web.models import CommandView, Name, Word
+from csms.web.paging import Page, paged, paging_of
 from csms.web.problems import Problem, described
 from csms.web.services import Services, services_of
 from csms.web.sessions import answer, command_view, target_of
@@ -62,18 +65,17 @@ async def send_command(
 async def list_commands(
     services: ServicesOf,
     caller: Reader,
+    paging: paging_of(COMMANDS),
     operator: Name | None = None,
-    station_id: str | None = None,
-    action: str | None = None,
+    station_id: Word | None = None,
+    action: Word | None = None,
     status: CommandStatus | None = None,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    cursor: str | None = None,
 ) -> Page[CommandView]:
     """What was asked of stations, the latest first."""
-    found, next_cursor = await services.commands.page(
-        operator=caller.within(operator), station=station_id, action=action, status=status, limit=limit, cursor=cursor
+    found = await services.queries.page(
+        COMMANDS, paging, caller.within(operator), station=station_id, action=action, status=status
     )
-    return Page(items=[command_view(command) for command in found], next=next_cursor)
+    return paged(found, lambda row: command_view(command_from(row)))
 
 
 @router.get("/commands/{id}", responses=described(404))

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from csms.blocks.charging_verbs import Profile
 from csms.domain.stations import is_identity
 
-T = TypeVar("T")
 MAX_INT31 = 0x7FFFFFFF
 
 
+UNREADABLE = "\N{REPLACEMENT CHARACTER}"  # Stands in a path for what was not UTF-8.
+
+
+def usable_identity(identity: str) -> str:
+    """The identity of a station that a charger can connect with; else ValueError."""
+    if not is_identity(identity) or identity in (".", "..") or UNREADABLE in identity:
+        raise ValueError("A station's identity has 1 to 48 printable characters, without colon.")
+    return identity
+
+
 def usable_name(name: str) -> str:
-    """The name of a station or an operator that a charger can connect with; else ValueError."""
-    if not is_identity(name) or name in (".", "..") or UNREADABLE in name:
+    """The name of an operator (or of a location) that can stand in a path; else ValueError."""
+    if not is_identity(name) or "/" in name or name in (".", "..") or UNREADABLE in name:
         raise ValueError("A name has 1 to 48 printable characters, without colon and slash.")
     return name
 
@@ -30,8 +39,8 @@ def in_utc(moment: datetime) -> datetime:
         raise ValueError("there is no such time in UTC") from None
 
 
-UNREADABLE = "\N{REPLACEMENT CHARACTER}"  # Stands in a path for what was not UTF-8.
 Name = Annotated[str, AfterValidator(usable_name)]
+Word = Annotated[str, Field(min_length=1, max_length=255)]  # What is looked for.
 Moment = Annotated[datetime, AfterValidator(in_utc)]
 Password = Annotated[str, Field(min_length=8, max_length=64)]
 
@@ -45,10 +54,15 @@ class Request(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    @field_validator("*", mode="after")
+    @classmethod
+    def _storable(cls, value: Any) -> Any:
+        if isinstance(value, str) and "\0" in value:
+            raise ValueError("a text cannot hold NUL")
+        return value
 
-class Page(Shape, Generic[T]):
-    items: list[T]
-    next: str | None = Field(None, description="The `cursor` to ask for what follows; null on the last page.")
+
+Admission = Literal["accepted", "pending", "rejected"]
 
 
 class ConnectorView(Shape):
@@ -63,8 +77,9 @@ class ConnectorView(Shape):
 
 
 class StationView(Shape):
-    id: str
+    id: str = Field(description="The identity it connects with; percent-encoded in paths.")
     operator: str
+    location: str | None = Field(None, description="The id of the location where it stands.")
     online: bool
     admission: str = Field(description="What the station's next boot is answered.")
     registration: str | None = Field(None, description="What its last boot was answered.")
@@ -88,12 +103,15 @@ class StationDetail(StationView):
 
 
 class StationChange(Request):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"location": "A7-042", "security_profile": 2}]})
+
     password: Password | None = Field(
         None,
         description="Left out, a new station gets a generated one, shown once; null: no credentials are asked for.",
     )
-    admission: Literal["accepted", "pending", "rejected"] | None = None
-    strict: bool | None = None
+    admission: Admission | None = Field(None, description="What its next boot is answered.")
+    strict: bool | None = Field(None, description="Repair nothing that it sends (certification runs).")
+    location: str | None = Field(None, description="The id of one of the operator's locations; null: none.")
     security_profile: int | None = Field(
         None, ge=1, le=3, description="The lowest that is let in; it rises by itself when the station comes in higher."
     )
@@ -112,8 +130,15 @@ class TokenChange(Request):
     expires_at: Moment | None = None
 
 
+class GroupView(Shape):
+    name: str
+    operator: str
+    tokens: int = Field(description="How many belong to it.")
+
+
 class TokenView(Shape):
     value: str
+    operator: str
     type: str | None = None
     status: str
     effective_status: str = Field(description="What a station asking now is told.")

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from csms.domain.ports import StorageUnavailable
-from csms.storage.queries import BadCursor
+from csms.storage.paging import BadCursor
 
 log = structlog.get_logger()
 
@@ -57,36 +57,36 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Problem)
     async def _problem(request: Request, problem: Problem) -> JSONResponse:
-        return _answer(problem.status, problem.detail, **problem.extra)
+        return answer(problem.status, problem.detail, **problem.extra)
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> JSONResponse:
         remedy = _REMEDIES.get(error.status_code, str(error.detail))
         detail = remedy.format(method=request.method, path=request.url.path)
-        return _answer(error.status_code, detail, headers=error.headers)
+        return answer(error.status_code, detail, headers=error.headers)
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         errors = [
             {"path": ".".join(str(part) for part in found["loc"]), "problem": found["msg"]} for found in error.errors()
         ]
-        return _answer(422, "; ".join(f"{found['path']}: {found['problem']}" for found in errors), errors=errors)
+        return answer(422, "; ".join(f"{found['path']}: {found['problem']}" for found in errors), errors=errors)
 
     @app.exception_handler(BadCursor)
     async def _cursor(request: Request, error: BadCursor) -> JSONResponse:
-        return _answer(422, str(error))
+        return answer(422, str(error))
 
     @app.exception_handler(StorageUnavailable)
     async def _storage(request: Request, error: StorageUnavailable) -> JSONResponse:
-        return _answer(503, f"Nothing can be stored at the moment ({error}); nothing was changed. Try again later.")
+        return answer(503, f"Nothing can be stored at the moment ({error}); nothing was changed. Try again later.")
 
     @app.exception_handler(Exception)
     async def _surprise(request: Request, error: Exception) -> JSONResponse:
         log.error("request.failed", method=request.method, path=request.url.path, exc_info=error)
-        return _answer(500, "This failed by a mistake of the server; its log tells more.")
+        return answer(500, "This failed by a mistake of the server; its log tells more.")
 
 
-def _answer(status: int, detail: str, headers: Mapping[str, str] | None = None, **extra: object) -> JSONResponse:
+def answer(status: int, detail: str, headers: Mapping[str, str] | None = None, **extra: object) -> JSONResponse:
     body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail, **extra}
     if status == 401:
         headers = {"WWW-Authenticate": "Bearer"}

@@ -16,8 +16,7 @@ from csms.domain.credentials import Vault
 from csms.domain.events import EventFilter
 from csms.domain.trail import Exchange
 from csms.domain.webhooks import Webhook
-from csms.storage import admin
-from csms.storage.asked import Asked
+from csms.storage.accounts import Bearer, find_bearer
 from csms.storage.commands import CommandLog
 from csms.storage.database import Database
 from csms.storage.queries import Queries
@@ -50,7 +49,6 @@ class Services:
     database: Database
     queries: Queries
     commands: CommandLog
-    asked: Asked
     desk: Desk
     neutral: Neutral
     vault: Vault
@@ -74,9 +72,9 @@ class Services:
     def write(self, job: Callable[[sa.Connection], Any]) -> Awaitable[Any]:
         return self.database.writer.run(job)
 
-    async def bearer(self, key: str) -> tuple[str, str, str | None] | None:
-        """(name, role, operator it is bound to) of an API key; None for one nobody gave out."""
-        look = admin.find_key(self.vault.key_hash(key), self.clock())
+    async def bearer(self, secret: str) -> Bearer | None:
+        """Whose API key or login this is; None for one nobody gave out, and for one that holds no longer."""
+        look = find_bearer(self.vault.key_hash(secret), self.clock())
         async with self.database.reader.connect() as connection:
             return await connection.run_sync(look)
 

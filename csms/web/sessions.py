@@ -15,9 +15,11 @@ from csms.cluster.desk import Target
 from csms.domain.commands import Command
 from csms.domain.tokens import Token, decide
 from csms.ocpp.catalogue import Version
-from csms.storage.queries import Row
+from csms.storage.listings import SAMPLES, SESSIONS
+from csms.storage.paging import Row
 from csms.web.access import Caller, Reader, Steerer
-from csms.web.models import CommandView, Name, Page, ReadingView, SessionStart, SessionView
+from csms.web.models import CommandView, Moment, Name, ReadingView, SessionStart, SessionView, Word
+from csms.web.paging import Page, paged, paging_of
 from csms.web.problems import Problem
 from csms.web.services import Services, services_of
 from csms.web.stations import find_station
@@ -33,19 +35,23 @@ _OFFLINE: dict[int | str, Any] = {409: {"model": CommandView, "description": "Th
 async def list_sessions(
     services: ServicesOf,
     caller: Reader,
+    paging: paging_of(SESSIONS),
     operator: Name | None = None,
-    station_id: str | None = None,
-    token: str | None = None,
+    station_id: Word | None = None,
+    token: Word | None = None,
     status: Literal["active", "closed"] | None = None,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    cursor: str | None = None,
+    flag: Annotated[
+        Word | None, Query(description="Only those a person should look at, for example `no_start`.")
+    ] = None,
+    started_from: Moment | None = None,
+    started_until: Annotated[Moment | None, Query(description="Before this moment.")] = None,
 ) -> Page[SessionView]:
-    """Newest first."""
-    rows, next_cursor = await services.queries.sessions(
-        operator=caller.within(operator), station=station_id, token=token, active=None if status is None else status == "active",
-        limit=limit, cursor=cursor,
+    """What is and was charged, the newest first. Tokens are compared without case."""
+    found = await services.queries.page(
+        SESSIONS, paging, caller.within(operator), station=station_id, token=token, flag=flag,
+        active=None if status is None else status == "active", started_from=started_from, started_until=started_until,
     )  # fmt: skip
-    return Page(items=[_view(row) for row in rows], next=next_cursor)
+    return paged(found, _view)
 
 
 @router.get("/sessions/{id}")
@@ -56,11 +62,11 @@ async def show_session(id: int, services: ServicesOf, caller: Reader) -> Session
 
 @router.get("/sessions/{id}/samples")
 async def show_samples(
-    id: int, services: ServicesOf, caller: Reader, limit: Annotated[int, Query(ge=1, le=10_000)] = 1000
+    id: int, services: ServicesOf, caller: Reader, paging: paging_of(SAMPLES, most=10_000, usual=1000)
 ) -> Page[ReadingView]:
-    """Its meter readings in the order of their time."""
+    """Its meter readings in the order of their time: registers in Wh, power in W, charge in percent."""
     await find_session(services, caller, id)
-    return Page(items=[ReadingView(**row) for row in await services.queries.samples(id, limit)], next=None)
+    return paged(await services.queries.page(SAMPLES, paging, session=id), lambda row: ReadingView(**row))
 
 
 @router.post("/sessions", response_model=CommandView, responses=_OFFLINE)

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from csms.domain.credentials import new_password
+from csms.domain.stations import Status
 from csms.storage import admin
-from csms.storage.queries import Row
+from csms.storage.listings import STATIONS
+from csms.storage.paging import Row
 from csms.web.access import Caller, Editor, Reader
 from csms.web.models import (
+    Admission,
     ConnectorView,
     ImportReport,
     Name,
-    Page,
     StationChange,
     StationDetail,
     StationView,
-    usable_name,
+    Word,
+    usable_identity,
 )
-from csms.web.problems import Problem
+from csms.web.paging import Page, paged, paging_of
+from csms.web.problems import Problem, described
 from csms.web.services import Services, services_of
 
 router = APIRouter(tags=["stations"])
@@ -43,7 +47,7 @@ class Imported(msgspec.Struct, forbid_unknown_fields=True):
     id: str
     version: str | None = None  # Informative: the version is agreed on at each connection.
     password: _Password | msgspec.UnsetType | None = msgspec.UNSET
-    admission: Literal["accepted", "pending", "rejected"] | msgspec.UnsetType = msgspec.UNSET
+    admission: Admission | msgspec.UnsetType = msgspec.UNSET
     strict: bool | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -54,16 +58,26 @@ _line = msgspec.json.Decoder(Imported)
 async def list_stations(
     services: ServicesOf,
     caller: Reader,
+    paging: paging_of(STATIONS),
     operator: Name | None = None,
     online: bool | None = None,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    cursor: str | None = None,
+    location: Annotated[Word | None, Query(description="The id of a location.")] = None,
+    status: Annotated[Status | None, Query(description="Of one of its connectors, at least.")] = None,
+    version: Annotated[Word | None, Query(description="The OCPP version of its latest connection.")] = None,
+    vendor: Word | None = None,
+    model: Word | None = None,
+    firmware: Word | None = None,
+    admission: Admission | None = None,
+    text: Annotated[
+        Word | None, Query(description="Stands in id, vendor, model, serial or firmware, whatever the case.")
+    ] = None,
 ) -> Page[StationView]:
-    """In the order in which they were added."""
-    rows, next_cursor = await services.queries.stations(
-        operator=caller.within(operator), online=online, limit=limit, cursor=cursor
-    )
-    return Page(items=[StationView(**_view(row)) for row in rows], next=next_cursor)
+    """Chargers, in the order in which they were added."""
+    found = await services.queries.page(
+        STATIONS, paging, caller.within(operator), online=online, location=location, status=status, version=version,
+        vendor=vendor, model=model, firmware=firmware, admission=admission, text=text,
+    )  # fmt: skip
+    return paged(found, lambda row: StationView(**_view(row)))
 
 
 @router.get("/stations/{id}")
@@ -84,11 +98,13 @@ async def put_station(
     """Create a station or change it. A new one gets a generated password unless one is given (or null: none)."""
     operator = caller.chosen(operator)
     try:
-        usable_name(id)
+        usable_identity(id)
     except ValueError as error:
         raise Problem(422, str(error)) from None
     existing = await services.queries.station(operator, id)
-    columns = change.model_dump(exclude_unset=True, exclude={"password"}, exclude_none=True)
+    columns = change.model_dump(exclude_unset=True, exclude={"password", "location"}, exclude_none=True)
+    if "location" in change.model_fields_set:
+        columns["location_id"] = await _location(services, operator, change.location)
     password = change.password
     if password is None and existing is None and "password" not in change.model_fields_set:
         password = shown = new_password()
@@ -133,6 +149,16 @@ async def import_stations(
     return ImportReport(created=created, updated=len(rows) - created, passwords=generated)
 
 
+@router.delete("/stations/{id}", status_code=204, responses=described(404, 409))
+async def delete_station(id: str, services: ServicesOf, caller: Editor, operator: Operator = None) -> None:
+    """Forget a station that was never used. One that has charged stays, for its sessions: reject it (`admission`)."""
+    station = await find_station(services, caller, operator, id)
+    if station["connected_at"] is not None:
+        raise Problem(409, f"Station {id!r} is connected: set admission to rejected, and take it off first.")
+    if not await services.write(admin.delete_station(station["number"])):
+        raise Problem(409, f"Station {id!r} has sessions or commands on record: reject it (admission) instead.")
+
+
 async def find_station(services: Services, caller: Caller, operator: str | None, identity: str) -> Row:
     """The station with this identity within what the caller may see; 404 otherwise."""
     operator = caller.chosen(operator)
@@ -142,10 +168,19 @@ async def find_station(services: Services, caller: Caller, operator: str | None,
     return row
 
 
+async def _location(services: Services, operator: str, code: str | None) -> int | None:
+    if code is None:
+        return None
+    found = await services.queries.location(operator, code)
+    if found is None:
+        raise Problem(422, f"Operator {operator!r} has no location {code!r}. Add it: PUT /locations/{{id}}.")
+    return found["number"]
+
+
 def _imported(number: int, line: bytes) -> Imported:
     try:
         sent = _line.decode(line)
-        usable_name(sent.id)
+        usable_identity(sent.id)
     except (msgspec.DecodeError, ValueError) as error:
         raise Problem(422, f"Line {number}: {str(error).rstrip('.')}. Nothing was imported.") from None
     return sent

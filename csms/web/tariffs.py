@@ -10,9 +10,11 @@ from pydantic import Field
 
 from csms.domain.tariffs import MICROS, Tariff
 from csms.storage import admin
-from csms.storage.queries import Row
+from csms.storage.listings import TARIFFS
+from csms.storage.paging import Row
 from csms.web.access import Editor, Reader
-from csms.web.models import Moment, Name, Page, Request, Shape
+from csms.web.models import Moment, Name, Request, Shape
+from csms.web.paging import Page, paged, paging_of
 from csms.web.problems import Problem, described
 from csms.web.services import Services, services_of
 
@@ -38,10 +40,11 @@ class TariffView(Shape):
 
 
 @router.get("/tariffs")
-async def list_tariffs(services: ServicesOf, caller: Reader, operator: Name | None = None) -> Page[TariffView]:
+async def list_tariffs(
+    services: ServicesOf, caller: Reader, paging: paging_of(TARIFFS), operator: Name | None = None
+) -> Page[TariffView]:
     """All tariffs of an operator, the latest first. A session costs what held when it began."""
-    rows = await services.queries.tariffs(caller.chosen(operator))
-    return Page(items=[_view(row) for row in rows], next=None)
+    return paged(await services.queries.page(TARIFFS, paging, caller.chosen(operator)), _view)
 
 
 @router.post("/tariffs", status_code=201, responses=described(409))

@@ -6,11 +6,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Response
 
-from csms.domain.tokens import Token, decide
+from csms.domain.tokens import Token, TokenStatus, decide
 from csms.storage import admin
-from csms.storage.queries import Row
+from csms.storage.listings import GROUPS, TOKENS
+from csms.storage.paging import Row
 from csms.web.access import Editor, Reader
-from csms.web.models import UNREADABLE, Name, Page, TokenChange, TokenView
+from csms.web.models import UNREADABLE, GroupView, Name, TokenChange, TokenView, Word
+from csms.web.paging import Page, paged, paging_of
 from csms.web.problems import Problem
 from csms.web.services import Services, services_of
 
@@ -22,13 +24,27 @@ ServicesOf = Annotated[Services, Depends(services_of)]
 async def list_tokens(
     services: ServicesOf,
     caller: Reader,
+    paging: paging_of(TOKENS),
     operator: Name | None = None,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    cursor: str | None = None,
+    group: Word | None = None,
+    status: TokenStatus | None = None,
+    type: Word | None = None,
+    text: Annotated[Word | None, Query(description="Stands in the value or the group, whatever the case.")] = None,
 ) -> Page[TokenView]:
-    """By value."""
-    rows, next_cursor = await services.queries.tokens(caller.chosen(operator), limit, cursor)
-    return Page(items=[_view(services, row) for row in rows], next=next_cursor)
+    """Who may charge, by value."""
+    found = await services.queries.page(
+        TOKENS, paging, caller.within(operator), group=group, status=status, type=type, text=text
+    )
+    return paged(found, lambda row: _view(services, row))
+
+
+@router.get("/token-groups")
+async def list_groups(
+    services: ServicesOf, caller: Reader, paging: paging_of(GROUPS), operator: Name | None = None
+) -> Page[GroupView]:
+    """Groups of tokens, by name: tokens of one group may stop each other's sessions. `GET /tokens?group=` tells whose."""
+    found = await services.queries.page(GROUPS, paging, caller.within(operator))
+    return paged(found, lambda row: GroupView(**row))
 
 
 @router.get("/tokens/{value}")

@@ -11,9 +11,10 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import Field
 
 from csms.domain.trail import Direction, Exchange, ExchangeOutcome, TooManyTraces
-from csms.storage.queries import BadCursor
+from csms.storage.paging import BadCursor
 from csms.web.access import Reader, Steerer
-from csms.web.models import Moment, Page, Request, Shape
+from csms.web.models import Moment, Request, Shape
+from csms.web.paging import Page
 from csms.web.problems import Problem, described
 from csms.web.services import Services, services_of
 from csms.web.sessions import find_session

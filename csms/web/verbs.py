@@ -14,7 +14,7 @@ from csms.blocks import charging_verbs, device_verbs, setting_verbs, token_verbs
 from csms.blocks.verbs import Unsayable, Verb
 from csms.cluster.neutral import Outcome
 from csms.domain.commands import Command
-from csms.storage.queries import Row
+from csms.storage.paging import Row
 from csms.web.access import Steerer
 from csms.web.models import CommandView, Shape
 from csms.web.problems import Problem, described

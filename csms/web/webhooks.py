@@ -13,9 +13,10 @@ from csms.domain.events import types_of
 from csms.domain.webhooks import Circuit, Webhook
 from csms.storage import admin
 from csms.storage import webhooks as storage
-from csms.storage.queries import number
+from csms.storage.paging import number
 from csms.web.access import Caller, Editor, Reader
-from csms.web.models import Name, Page, Request, Shape
+from csms.web.models import Name, Request, Shape
+from csms.web.paging import Page
 from csms.web.problems import Problem, described
 from csms.web.services import Services, services_of
 

@@ -72,17 +72,17 @@ def test_T49_our_time_stands_in_for_a_lost_clock(claimed, trusted):
     assert trusted_time(claimed, NOON) == trusted
 
 
-@pytest.mark.parametrize("name", ["CS-1", "RDAM 123", "RDAM|123", "Säule", "x" * 48, "..", "%41"])
+@pytest.mark.parametrize("name", ["CS-1", "RDAM 123", "RDAM|123", "RDAM/123", "Säule", "x" * 48, "..", "%41"])
 def test_identity_may_be_any_short_printable_text(name):
     assert is_identity(name)
 
 
-@pytest.mark.parametrize("name", ["", " ", "a:b", "a/b", "a\nb", "a\0b", "x" * 49, "\u200b", "\u202e"])
-def test_identity_has_no_colon_slash_or_control_character(name):
+@pytest.mark.parametrize("name", ["", " ", "a:b", "a\nb", "a\0b", "x" * 49, "\u200b", "\u202e"])
+def test_identity_has_no_colon_or_control_character(name):
     assert not is_identity(name)
 
 
 @given(st.text(max_size=60))
-def test_identity_never_breaks_credentials_paths_or_log_lines(name: str):
+def test_identity_never_breaks_credentials_or_log_lines(name: str):
     if is_identity(name):
-        assert 0 < len(name) <= 48 and not {":", "/", "\n", "\r", "\0"} & {*name} and name.strip()
+        assert 0 < len(name) <= 48 and not {":", "\n", "\r", "\0"} & {*name} and name.strip()

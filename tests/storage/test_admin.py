@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from csms.storage import admin
+from csms.storage.accounts import Bearer, find_bearer
 from tests.conftest import NOW
 
 
@@ -40,6 +41,6 @@ async def test_key_is_found_by_its_hash_until_it_gets_another(database):
     assert await database.writer.run(admin.has_keys) is False
     await database.writer.run(admin.put_key("admin", "admin", b"old", NOW))
     await database.writer.run(admin.put_key("admin", "viewer", b"new", NOW))
-    assert await database.writer.run(admin.find_key(b"old", NOW)) is None
-    assert await database.writer.run(admin.find_key(b"new", NOW)) == ("admin", "viewer", None)
+    assert await database.writer.run(find_bearer(b"old", NOW)) is None
+    assert await database.writer.run(find_bearer(b"new", NOW)) == Bearer("admin", "viewer", None, "key")
     assert await database.writer.run(admin.has_keys) is True

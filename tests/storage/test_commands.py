@@ -10,7 +10,9 @@ import pytest
 from csms.domain.asked import ListInstalled, ReservationMade
 from csms.domain.commands import Command
 from csms.domain.unit import ReservationMoved
-from csms.storage.commands import CommandLog, end_forgotten
+from csms.storage.commands import CommandLog, command_from, end_forgotten
+from csms.storage.listings import COMMANDS
+from csms.storage.queries import Queries
 from csms.storage.records import open_records
 from tests.conftest import NOW
 from tests.storage.conftest import after
@@ -123,17 +125,16 @@ async def test_ids_of_ours_are_counted_for_good_and_lists_by_station(log, databa
     assert await log.opened(command(5, action="SendLocalList"), 1, 1, ("v",)) == 9
 
 
-async def test_page_of_commands_is_the_latest_first(log):
+async def test_page_of_commands_is_the_latest_first(log, database):
     for id in (1, 2, 3):
         await log.opened(command(id, action="Reset" if id < 3 else "ClearCache"), 1, 1)
-    everything = {"operator": None, "station": None, "action": None, "status": None, "cursor": None}
-    page, cursor = await log.page(**everything | {"limit": 2})
-    assert ([each.id for each in page], cursor) == ([3, 2], "2")
-    page, cursor = await log.page(**everything | {"limit": 2, "cursor": cursor})
-    assert ([each.id for each in page], cursor) == ([1], None)
-    for narrowed, ids in (
-        ({"action": "Reset"}, [2, 1]), ({"station": "CS-2"}, []), ({"operator": "default"}, [3, 2, 1]),
-        ({"status": "answered"}, []),
-    ):  # fmt: skip
-        page, _ = await log.page(**everything | {"limit": 9} | narrowed)
-        assert [each.id for each in page] == ids
+
+    async def ids(**filters) -> list[int]:
+        found = await Queries(database.reader).page(COMMANDS, **filters)
+        return [command_from(row).id for row in found.rows]
+
+    assert await ids() == [3, 2, 1]
+    assert await ids(action="Reset") == [2, 1]
+    assert await ids(station="CS-2") == []
+    assert await ids(operator="default") == [3, 2, 1]
+    assert await ids(status="answered") == []

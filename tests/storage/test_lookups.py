@@ -13,7 +13,9 @@ ENGINES = ("sqlite",)
 
 
 async def test_what_was_committed_is_seen(database: Database):
-    await database.writer.run(lambda connection: connection.execute(sa.text("INSERT INTO operators VALUES (7, 'x')")))
+    await database.writer.run(
+        lambda connection: connection.execute(sa.text("INSERT INTO operators (id, name) VALUES (7, 'x')"))
+    )
     rows = await database.lookups.rows(sa.text("SELECT name FROM operators WHERE id = :id"), id=7)
     assert [row.name for row in rows] == ["x"]
 

@@ -72,8 +72,8 @@ BODIES = [
     b"[" * 100_000, b'{"password": ' + b"[" * 5000 + b"]" * 5000 + b"}", b'{"password": "' + b"x" * 100_000 + b'"}',
 ]  # fmt: skip
 NAMES = [
-    "stations/%00", "stations/a%0Ab", "stations/a%2Fb", "stations/%FF%FE", "stations/%ED%A0%80", "stations/" + "x" * 49,
-    "stations/a:b", "stations/%20", "stations/%E2%80%AE", "tokens/%00", "tokens/%20", "tokens/a%2Fb",
+    "stations/%00", "stations/a%0Ab", "stations/%FF%FE", "stations/%ED%A0%80", "stations/" + "x" * 49,
+    "stations/a:b", "stations/%20", "stations/%E2%80%AE", "tokens/%00", "tokens/%20", "stations/a/b", "tokens/a/b",
     "tokens/" + "x" * 256, "stations/CS-1?operator=", "stations/CS-1?operator=a%2Fb", "stations/CS-1?operator=%00",
     "stations/CS-1?operator=" + "x" * 49, "tokens/TAG?operator=%00",
 ]  # fmt: skip

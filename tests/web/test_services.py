@@ -7,6 +7,7 @@ from starlette.requests import Request
 
 from csms.app import System
 from csms.storage import admin
+from csms.storage.accounts import Bearer
 from csms.web.services import services_of
 from tests.web.conftest import ADMIN_KEY
 
@@ -15,7 +16,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 async def test_role_belongs_to_a_key(system: System) -> None:
     services = system.api.state.services
-    assert await services.bearer(ADMIN_KEY) == ("admin", "admin", None)
+    assert await services.bearer(ADMIN_KEY) == Bearer("admin", "admin", None, "key")
     assert await services.bearer("csms_unknown") is None
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from csms.app import System
-from csms.domain.stations import Connector, Station
+from csms.domain.stations import Boot, Connector, Station
 from csms.domain.unit import Unit
 from csms.gateway.admission import Address
 from tests.cluster.line import JoinedLine
 from tests.conftest import NOW
-from tests.web.conftest import assert_problem, connect
+from tests.web.conftest import add_session, assert_problem, connect
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -95,13 +95,15 @@ async def test_connected_station_follows_a_change_at_once(system: System, api) -
     assert (hot.admission, hot.strict) == ("rejected", True)
 
 
-@pytest.mark.parametrize("identity", ["x" * 48, "CS 1", "ÄÖ-1", "a@b.c", "_", "%25", "a%3Fb", "a%23b"])
+@pytest.mark.parametrize(
+    "identity", ["x" * 48, "CS 1", "ÄÖ-1", "a@b.c", "_", "%25", "a%3Fb", "a%23b", "RDAM%2F123", "%252F", "a%2fb"]
+)
 async def test_any_printable_identity_will_do(api, identity) -> None:
     made = await put(api, identity, status=201)
     assert (await api.get(f"{STATIONS}/{identity}")).json()["id"] == made["id"]
 
 
-@pytest.mark.parametrize("identity", ["x" * 49, "a:b", "%00", "a%0Ab", "%E2%80%AE", "%FF", "%20"])
+@pytest.mark.parametrize("identity", ["x" * 49, "a:b", "a%0Ab", "%E2%80%AE", "%FF", "%20"])
 async def test_identity_that_cannot_connect_is_refused(api, identity) -> None:
     assert_problem(await api.put(f"{STATIONS}/{identity}", json={}), 422, "1 to 48 printable characters")
 
@@ -232,3 +234,39 @@ async def test_station_that_registered_itself_is_listed(system: System, api) -> 
     await gateway.register(Address("east", "NEW"))
     shown = (await api.get(f"{STATIONS}/NEW", params={"operator": "east"})).json()
     assert shown["has_password"] is False
+
+
+async def test_listing_is_narrowed_by_what_stations_said(system: System, api) -> None:
+    await load(api, '{"id":"A/1","password":null}', '{"id":"B","password":null,"admission":"pending"}')
+    known = await system.records.known("default", "A/1")
+    unit = Unit(Station(known.id, known.operator_id, "default", "A/1"), NOW)
+    unit.connection, unit.booted = ("1.6", NOW), Boot("Vendor", "Model X", serial="S-77", firmware="1.2")
+    unit.registration = "accepted"
+    unit.connectors.append(Connector(1, 1, "faulted", NOW))
+    await system.database.writer.commit(unit)
+
+    async def ids(**params):
+        return [item["id"] for item in (await api.get(STATIONS, params=params)).json()["items"]]
+
+    for found in (
+        {"status": "faulted"},
+        {"vendor": "Vendor"},
+        {"model": "Model X"},
+        {"version": "1.6"},
+        {"text": "s-7"},
+    ):
+        assert await ids(**found) == ["A/1"], found
+    assert await ids(firmware="1.2", online="true") == ["A/1"]
+    assert await ids(admission="pending") == ["B"]
+    assert await ids(status="reserved") == await ids(vendor="vendor") == []
+    assert await ids(sort="-id") == ["B", "A/1"]
+
+
+async def test_station_is_forgotten_unless_it_was_used(system: System, api) -> None:
+    await put(api, "A%2FB")
+    assert (await api.delete(f"{STATIONS}/A%2FB")).status_code == 204
+    assert_problem(await api.get(f"{STATIONS}/A%2FB"), 404, "A/B")
+    await add_session(system, 1)
+    assert_problem(await api.delete(f"{STATIONS}/CS-1"), 409, "sessions")
+    await system.database.writer.run(lambda c: c.exec_driver_sql("UPDATE stations SET connected_at = 1") and None)
+    assert_problem(await api.delete(f"{STATIONS}/CS-1"), 409, "connected")

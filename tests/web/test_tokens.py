@@ -15,7 +15,7 @@ async def test_token_is_made_then_replaced(api) -> None:
     made = await api.put(f"{TOKENS}/04A2", json={"type": "ISO14443", "group": "fleet"})
     assert made.status_code == 201
     assert made.json() == {
-        "value": "04A2", "type": "ISO14443", "status": "accepted", "effective_status": "accepted", "group": "fleet",
+        "value": "04A2", "operator": "default", "type": "ISO14443", "status": "accepted", "effective_status": "accepted", "group": "fleet",
         "expires_at": None,
     }  # fmt: skip
     replaced = await api.put(f"{TOKENS}/04A2", json={"status": "blocked"})
@@ -88,3 +88,25 @@ async def test_pages_follow_each_other(api) -> None:
     second = (await api.get(TOKENS, params={"limit": 2, "cursor": first["next"]})).json()
     assert [item["value"] for item in first["items"] + second["items"]] == ["A", "b", "c"]
     assert second["next"] is None
+
+
+async def test_token_with_a_slash_is_one_name(api) -> None:
+    made = await api.put(f"{TOKENS}/DE%2FABC%20%C3%9C%2F1", json={})
+    assert (made.status_code, made.json()["value"]) == (201, "DE/ABC Ü/1")
+    assert (await api.get(f"{TOKENS}/de%2fabc%20%C3%9C%2f1")).json() == made.json()
+    assert (await api.delete(f"{TOKENS}/DE%2FABC%20%C3%9C%2F1")).status_code == 204
+
+
+async def test_tokens_are_found_by_group_status_and_text(api) -> None:
+    await api.put(f"{TOKENS}/A1", json={"group": "fleet"})
+    await api.put(f"{TOKENS}/A2", json={"group": "fleet", "status": "blocked"})
+    await api.put(f"{TOKENS}/B1", json={}, params={"operator": "north"})
+
+    async def values(**params):
+        return [item["value"] for item in (await api.get(TOKENS, params=params)).json()["items"]]
+
+    assert await values() == ["A1", "A2", "B1"]
+    assert await values(group="fleet", status="blocked") == ["A2"]
+    assert await values(text="b") == ["B1"]
+    groups = (await api.get("/api/v1/token-groups")).json()["items"]
+    assert groups == [{"name": "fleet", "operator": "default", "tokens": 2}]

@@ -1,0 +1,163 @@
+"""One way to list anything: filters, an order, and a cursor that goes on behind the last row that was shown.
+
+A page is found by what its first row follows, never by counting rows: what is added or removed meanwhile neither repeats
+nor hides a row, and the thousandth page costs what the first does (given an index for the order).
+"""
+
+from __future__ import annotations
+
+import binascii
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import msgspec
+import sqlalchemy as sa
+
+from csms.storage.tables import operators
+
+Row = Mapping[str, Any]
+Condition = Callable[[Any], sa.ColumnElement[bool]]
+
+MOST_COUNTED = 100_000  # Rows: counting more takes long, and nobody needs to know.
+_MOST_INT = (1 << 63) - 1  # What fits into a column.
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A read model that is shown page by page.
+
+    `sorts`: what it may be sorted by, each the columns that tell any two rows apart; none of them is ever null, and each
+    wants an index, alone and behind `owner`. `owner`: the column with the operator a row belongs to.
+    """
+
+    query: sa.Select
+    sorts: Mapping[str, tuple[sa.ColumnElement[Any], ...]]
+    default: str
+    owner: sa.ColumnElement[Any] | None = None
+    filters: Mapping[str, Condition] = field(default_factory=dict)
+    shape: Callable[[Row], Row] = dict
+
+    @property
+    def orders(self) -> tuple[str, ...]:
+        """What may be asked for as `sort`."""
+        return tuple(sign + name for name in self.sorts for sign in ("", "-"))
+
+
+class Paging(NamedTuple):
+    """Which part of a listing is asked for. `sort`: a name of the listing's, with `-` in front for descending."""
+
+    limit: int = 100
+    cursor: str | None = None
+    sort: str | None = None
+    total: bool = False
+
+
+FIRST_PAGE = Paging()
+
+
+class Page(NamedTuple):
+    """`next`: the cursor to ask for what follows, None on the last page. `total`: beyond `MOST_COUNTED` there are more."""
+
+    rows: list[Row]
+    next: str | None
+    total: int | None = None
+
+
+class BadCursor(ValueError):
+    """The cursor was not made by this API, or for another order: start again without one."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The cursor is not one that this API gave out for this listing and sort; leave it away to start at the "
+            "beginning."
+        )
+
+
+def number(cursor: str) -> int:
+    """A cursor that is a number; BadCursor else."""
+    try:
+        value = int(cursor)
+    except ValueError:
+        raise BadCursor from None
+    if abs(value) > _MOST_INT:
+        raise BadCursor
+    return value
+
+
+class Selected(NamedTuple):
+    """The statements that answer for a page."""
+
+    rows: sa.Select
+    total: sa.Select
+
+
+def select(listing: Listing, paging: Paging, operator: str | None = None, **given: Any) -> Selected:
+    """`operator`: whose rows; None: everybody's. `given`: by name of a filter; None: not filtered by it."""
+    query = listing.query
+    if operator is not None and listing.owner is not None:
+        query = query.where(listing.owner == operator_id(operator))
+    for name, value in given.items():
+        if value is not None:
+            query = query.where(listing.filters[name](value))
+    sort = paging.sort or listing.default
+    total = query.with_only_columns(sa.literal(1), maintain_column_froms=True).limit(MOST_COUNTED + 1).subquery()
+    columns = [_plain(column) for column in listing.sorts[sort.removeprefix("-")]]
+    if paging.cursor is not None:
+        query = query.where(_behind(columns, sort, paging.cursor))
+    ordered = [column.desc() if sort.startswith("-") else column.asc() for column in columns]
+    places = (column.label(f"_{place}") for place, column in enumerate(columns))
+    rows = query.add_columns(*places).order_by(*ordered).limit(paging.limit + 1)
+    return Selected(rows, sa.select(sa.func.count()).select_from(total))
+
+
+def page(listing: Listing, paging: Paging, rows: list[Row], total: int | None) -> Page:
+    """What was found by `select`, as a page."""
+    sort = paging.sort or listing.default
+    shown, following = rows[: paging.limit], None
+    if len(rows) > paging.limit:
+        last = shown[-1]
+        following = _cursor(sort, [last[f"_{place}"] for place in range(len(listing.sorts[sort.removeprefix("-")]))])
+    return Page([listing.shape(row) for row in shown], following, total)
+
+
+def operator_id(name: str) -> sa.ScalarSelect[Any]:
+    """The operator's number, found first: an index that begins with it then gives the order, too."""
+    return sa.select(operators.c.id).where(operators.c.name == name).scalar_subquery()
+
+
+def _plain(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    """As the database has it: a cursor holds numbers and texts."""
+    if isinstance(column.type, sa.String | sa.Text):
+        return column
+    return sa.type_coerce(column, sa.BigInteger)
+
+
+def _behind(columns: list[sa.ColumnElement[Any]], sort: str, cursor: str) -> sa.ColumnElement[bool]:
+    values = _values(columns, sort, cursor)
+    literals = [sa.literal(value, column.type) for value, column in zip(values, columns, strict=True)]
+    if len(columns) == 1:
+        return columns[0] < literals[0] if sort.startswith("-") else columns[0] > literals[0]
+    place, last = sa.tuple_(*columns), sa.tuple_(*literals)
+    return place < last if sort.startswith("-") else place > last
+
+
+def _cursor(sort: str, values: list[Any]) -> str:
+    return urlsafe_b64encode(msgspec.json.encode([sort, *values])).decode().rstrip("=")
+
+
+def _values(columns: list[sa.ColumnElement[Any]], sort: str, cursor: str) -> list[Any]:
+    """What stands in a cursor, as far as it can have been made for this order."""
+    try:
+        padded = cursor.encode() + b"=" * (-len(cursor) % 4)
+        found = msgspec.json.decode(urlsafe_b64decode(padded), type=list[int | str])
+    except (ValueError, binascii.Error, msgspec.DecodeError):
+        raise BadCursor from None
+    kinds = [str if isinstance(column.type, sa.String | sa.Text) else int for column in columns]
+    values = found[1:]
+    if found[:1] != [sort] or [type(value) for value in values] != kinds:
+        raise BadCursor
+    if any(abs(value) > _MOST_INT if isinstance(value, int) else "\0" in value for value in values):
+        raise BadCursor
+    return values
