@@ -10,9 +10,10 @@ from pydantic import Field
 
 from csms.storage import admin
 from csms.storage import certificates as kept
-from csms.storage.queries import number
+from csms.storage.paging import number
 from csms.web.access import Editor, Reader
-from csms.web.models import Name, Page, Shape
+from csms.web.models import Name, Shape
+from csms.web.paging import Page
 from csms.web.problems import Problem
 from csms.web.services import Services, services_of
 

@@ -9,7 +9,7 @@ from tests.web.conftest import add_session, assert_problem
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-_OF_THEIR_OWN = ("/messages", "/webhooks")  # From memory; a hundred at most.
+_OF_THEIR_OWN = ("/messages", "/webhooks", "certificates")  # From memory; a hundred at most.
 
 
 async def test_count_comes_when_it_is_asked_for_and_says_where_it_ends(system, api, monkeypatch) -> None:
