@@ -65,14 +65,16 @@ class Page(NamedTuple):
     total: int | None = None
 
 
+_NOT_OURS = (
+    "The cursor is not one that this API gave out for this listing and sort; leave it away to start at the beginning."
+)
+
+
 class BadCursor(ValueError):
     """The cursor was not made by this API, or for another order: start again without one."""
 
-    def __init__(self) -> None:
-        super().__init__(
-            "The cursor is not one that this API gave out for this listing and sort; leave it away to start at the "
-            "beginning."
-        )
+    def __init__(self, told: str = _NOT_OURS):
+        super().__init__(told)
 
 
 def number(cursor: str) -> int:
