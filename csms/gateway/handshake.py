@@ -47,6 +47,19 @@ def accepted(request: Request, subprotocol: str | None, *, compression: bool) ->
     return _accept_any(request, subprotocol, compression)
 
 
+def refused(refusal: Refused) -> bytes:
+    """The answer to one who is not admitted."""
+    body = (refusal.text + "\n").encode()
+    lines = [
+        f"HTTP/1.1 {refusal.status} {HTTPStatus(refusal.status).phrase}",
+        *(f"{name}: {value}" for name, value in refusal.headers.items()),
+        "Content-Type: text/plain; charset=utf-8",
+        f"Content-Length: {len(body)}",
+        "Connection: close",
+    ]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
 def _read_plain(head: bytes) -> Request | None:
     line = _REQUEST_LINE.match(head)
     if line is None:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import structlog
 
 from csms.blocks.dispatch import Context
+from csms.domain.events import StationConnected
 from csms.domain.stations import Registration, Station
+from csms.domain.unit import Unit
 from csms.gateway.tls import Certificate, certificate_of, profile_of
 from csms.gateway.turns import Turn
 from csms.ocpp.catalogue import Version
@@ -232,6 +234,15 @@ class Link(asyncio.Protocol):
             if out is not None:
                 self.send(out)
 
+    def introduce(self, unit: Unit) -> None:
+        """Let `unit` tell of this connection, too."""
+        unit.connection = (self.version, unit.at)
+        unit.events.insert(0, StationConnected(at=unit.at, version=self.version, address=self.address))
+
+    @property
+    def has_waiting(self) -> bool:
+        return bool(self._inbox)
+
     def pump(self) -> None:
         """Take waiting calls, one turn after the other, until one has to wait."""
         station = self.station
@@ -293,7 +304,7 @@ class Link(asyncio.Protocol):
         if self.lost or self.gateway.stopping:  # Nothing after our goodbye takes effect: all of it will come again.
             return
         station = self.station
-        if self._inbox is None and not station.busy and self.announced and station.link is self:
+        if self._inbox is None and not station.busy and station.link is self:
             self._begin(call)
             return
         if self._inbox is None:

@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
-from http import HTTPStatus
 from time import monotonic
 from typing import Any, NamedTuple, Protocol
 
@@ -17,7 +16,7 @@ from websockets.http11 import Request
 
 from csms.blocks.dispatch import Policy
 from csms.domain.credentials import Vault
-from csms.domain.events import StationConnected, StationDisconnected
+from csms.domain.events import StationDisconnected
 from csms.domain.ports import StorageUnavailable
 from csms.domain.stations import Station
 from csms.domain.unit import Unit
@@ -29,7 +28,7 @@ from csms.gateway.admission import (
     chosen_version,
     too_often,
 )  # fmt: skip
-from csms.gateway.handshake import accepted, read
+from csms.gateway.handshake import accepted, read, refused
 from csms.gateway.limits import Door, Limits, Origin
 from csms.gateway.link import Link
 from csms.gateway.listener import Listener
@@ -43,6 +42,7 @@ from csms.storage.records import Records
 log = structlog.get_logger()
 
 _SWEEP = 1.0  # s between looks at deadlines and liveness
+_FIRST_WORD = 0.2  # s a newcomer's first message is waited for: it tells of its coming in the same commit
 _FAREWELL = 1.0  # s for the last words to arrive, once everything is done
 _TELL = 10.0  # s between lines about limits that were exceeded
 
@@ -96,6 +96,7 @@ class Gateway:
         self._awaited: dict[int, tuple[Overdue, float]] = {}  # The turns that were under way, and since when.
         self._unfinished: dict[Link, tuple[object, float]] = {}  # The message that is under way, and since when.
         self._admissions: set[asyncio.Task] = set()
+        self._left: dict[int, float] = {}  # Which stations were let go lately, and when.
         self._sweeper: asyncio.Task | None = None
         self.stopping = False
 
@@ -185,6 +186,7 @@ class Gateway:
 
     async def _admit(self, link: Link, head: bytes, origin: Origin) -> None:
         address: Address | None = None
+        begun = monotonic()
         try:
             if self.stopping or self.records.failing:
                 raise Refused(503, "The service is not available at the moment.", _again(self.door))
@@ -196,6 +198,9 @@ class Gateway:
                 if known.password_hash is not None and link.profile < 3:
                     self.door.guesses.succeeded(address, origin)
                 version, spelling = chosen_version(request.headers, self.versions, assume_16=self.assume_16)
+                while self._left.get(known.id, 0.0) >= begun:  # What was read may be older than its last work here.
+                    begun = monotonic()
+                    known = await self.records.known(known.operator, known.identity) or known
                 station = self.stations.get(known.id) or await self.records.station(known)
                 if proven:
                     await self.records.station_proven(known, proven)
@@ -258,7 +263,7 @@ class Gateway:
                 "handshake.refused", status=refusal.status, reason=refusal.reason, address=link.address, **facts
             )
         if not link.lost:
-            link.refuse(answer or _response(refusal))
+            link.refuse(answer or refused(refusal))
 
     # Turns and ends.
 
@@ -269,15 +274,19 @@ class Gateway:
             return
         if link is None:
             self._tell(station, station_gone(station, self.clock(), "connection lost"), gone=True)
-        elif not link.announced:
-            link.announced = True
-            now = self.clock()
-            unit = Unit(station, now)
-            unit.connection = (link.version, now)
-            unit.events.append(StationConnected(at=now, version=link.version, address=link.address))
-            self._tell(station, unit, gone=False)
-        else:
+        elif link.announced or link.has_waiting:
             link.pump()
+        else:
+            asyncio.get_running_loop().call_later(_FIRST_WORD, self._introduce, link)
+
+    def _introduce(self, link: Link) -> None:
+        """Tell of a station's coming, if it has said nothing that could tell of it."""
+        station = link.station
+        if station.link is link and not station.busy and not link.announced:
+            unit = Unit(station, self.clock())
+            link.introduce(unit)
+            link.announced = True
+            self._tell(station, unit, gone=False)
 
     def link_lost(self, link: Link, reason: str) -> None:
         station = link.station
@@ -299,6 +308,7 @@ class Gateway:
                 log.error("station.connection_not_stored", **_facts(station), error=str(error))
             if gone and station.link is None:
                 self.stations.pop(station.id, None)
+                self._left[station.id] = monotonic()
             elif error is not None and station.link is not None:
                 station.link.close(1013, "try again later")
             else:
@@ -328,6 +338,7 @@ class Gateway:
             self._await_turns(now)
             self._await_messages(links, now)
             self._end_floods(now)
+            self._left = {station: at for station, at in self._left.items() if now - at < 2 * self.limits.handshake}
             self._tell_limited(now)
             await self.listener.look()
 
@@ -424,18 +435,6 @@ def _unspoken(request: Request) -> bytes | None:
     except Refused:
         return None
     return response + WebSocket(deflate=False, max_size=0).close(1002, "no common subprotocol")
-
-
-def _response(refusal: Refused) -> bytes:
-    body = (refusal.text + "\n").encode()
-    lines = [
-        f"HTTP/1.1 {refusal.status} {HTTPStatus(refusal.status).phrase}",
-        *(f"{name}: {value}" for name, value in refusal.headers.items()),
-        "Content-Type: text/plain; charset=utf-8",
-        f"Content-Length: {len(body)}",
-        "Connection: close",
-    ]
-    return "\r\n".join([*lines, "", ""]).encode() + body
 
 
 def _facts(station: Station) -> dict[str, str]:

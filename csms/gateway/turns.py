@@ -88,7 +88,10 @@ class Turn:
     def _commit(self, waited: asyncio.Future | None) -> None:
         if self._ctx.repairs:
             log.info("message.repaired", **self._facts(), repairs=self._ctx.repairs)
-        unit = self._ctx.work
+        ctx, link = self._ctx, self._link
+        if not link.announced and ctx.station.link is link:  # What it says first tells of its coming, too.
+            link.introduce(ctx.unit)
+        unit = ctx.work
         if unit is None:
             self._end(self._answer, waited)
             self._follow_up()
@@ -105,9 +108,11 @@ class Turn:
         if error is None:
             unit = self._ctx.work
             unit.apply()
+            if unit.connection is not None:
+                self._link.announced = True
             self._end(self._answer, commit)
             self._follow_up()
-            if unit.registration is not None:
+            if unit.registration is not None or unit.connection is not None:
                 self._link.gateway.ready(unit.station.id)
         else:
             self._own_fault(error, commit)

@@ -6,7 +6,7 @@ import asyncio
 import fcntl
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -42,6 +42,7 @@ class Writer(Protocol):
 
 class LooksUp(Protocol):
     def rows(self, query: sa.Executable, **values: Any) -> asyncio.Future[list[Any]]: ...
+    def together(self, queries: Sequence[sa.Executable], **values: Any) -> Awaitable[list[list[Any]]]: ...
     async def close(self) -> None: ...
 
 

@@ -6,6 +6,7 @@ The asynchronous driver hops six times (connect, execute, fetch, close, roll bac
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import quote
@@ -26,6 +27,10 @@ class Lookups:
     def rows(self, query: sa.Executable, **values: Any) -> asyncio.Future[list[Any]]:
         return asyncio.get_running_loop().run_in_executor(self._thread, self._rows, query, values)
 
+    def together(self, queries: Sequence[sa.Executable], **values: Any) -> asyncio.Future[list[list[Any]]]:
+        """What each of these queries finds with the same values; one hop for all."""
+        return asyncio.get_running_loop().run_in_executor(self._thread, self._together, queries, values)
+
     async def close(self) -> None:
         await asyncio.to_thread(self._thread.shutdown)
         self.engine.dispose()
@@ -33,3 +38,7 @@ class Lookups:
     def _rows(self, query: sa.Executable, values: dict[str, Any]) -> list[Any]:
         with self.engine.connect() as connection:
             return list(connection.execute(query, values).all())
+
+    def _together(self, queries: Sequence[sa.Executable], values: dict[str, Any]) -> list[list[Any]]:
+        with self.engine.connect() as connection:
+            return [list(connection.execute(query, values).all()) for query in queries]

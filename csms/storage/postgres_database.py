@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -37,6 +38,10 @@ class PostgresLookups:
 
     def rows(self, query: sa.Executable, **values: Any) -> asyncio.Future[list[Any]]:
         return asyncio.ensure_future(self._rows(query, values))
+
+    async def together(self, queries: Sequence[sa.Executable], **values: Any) -> list[list[Any]]:
+        """What each of these queries finds with the same values."""
+        return await asyncio.gather(*(self._rows(query, values) for query in queries))
 
     async def close(self) -> None:
         await self._engine.dispose()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Collection, Iterable
+from collections import defaultdict
+from collections.abc import Awaitable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from time import monotonic
 from typing import Any
@@ -47,7 +49,10 @@ log = structlog.get_logger()
 
 
 class Known(msgspec.Struct, frozen=True):
-    """A station as the handshake needs it; `password_hash` None: it need not identify itself."""
+    """A station as its arrival needs it: for the handshake, and then for its hot state.
+
+    `password_hash` None: it need not identify itself.
+    """
 
     id: int
     operator_id: int
@@ -64,6 +69,8 @@ class Known(msgspec.Struct, frozen=True):
     vendor: str | None = None
     model: str | None = None
     firmware: str | None = None
+    connectors: tuple[Connector, ...] = ()
+    sessions: tuple[Session, ...] = ()  # The open ones.
 
 
 class Records:
@@ -73,7 +80,6 @@ class Records:
         self._database = database
         self._ids = iter(ids)
         self._stations = Batched("stations", self._load_stations)
-        self._hot = Batched("hot-state", self._load_hot)
         self._tokens = Batched("tokens", self._load_tokens)
         self._by_start = Batched("sessions-by-start", self._load_by_start)
         self._by_transaction = Batched("sessions-by-transaction", self._load_by_transaction)
@@ -105,11 +111,8 @@ class Records:
         station.registration = sys.intern(known.registration) if known.registration else None
         station.strict = known.strict
         station.next_transaction = known.next_transaction
-        found = await self._hot.find(known.id)
-        if found is not None:
-            reported, running = found
-            station.connectors = {connector.ref: connector for connector in reported} or None
-            station.sessions = {session.id: session for session in running} or None
+        station.connectors = {connector.ref: connector for connector in known.connectors} or None
+        station.sessions = {session.id: session for session in known.sessions} or None
         return station
 
     def token(self, operator_id: int, value: str) -> Awaitable[Token | None]:
@@ -186,16 +189,25 @@ class Records:
         return self._database.writer.run(lambda connection: bool(connection.execute(_CLAIM, values).rowcount))
 
     async def _load_stations(self, keys: list[tuple[str, str]]) -> dict[tuple[str, str], Known]:
-        rows = await self._of(keys, _KNOWN)
-        return {(row.operator, row.identity): Known(**row._mapping) for row in rows}
-
-    async def _load_hot(self, ids: list[int]) -> dict[int, tuple[list[Connector], list[Session]]]:
-        found: dict[int, tuple[list[Connector], list[Session]]] = {id: ([], []) for id in ids}
-        for row in await self._rows(_CONNECTORS, ids=ids):
-            found[row.station_id][0].append(_connector(row))
-        for row in await self._rows(_OPEN_SESSIONS, ids=ids):
-            found[row.station_id][1].append(session_from(row))
-        return found
+        """All that an arrival needs, in one hop: a hot state that is read and not needed costs less than a second hop."""
+        with self._reading():
+            found, reported, running = await self._database.lookups.together(
+                (_KNOWN, _CONNECTORS, _OPEN_SESSIONS), keys=_encode(keys).decode()
+            )
+        by_station: defaultdict[int, list[Connector]] = defaultdict(list)
+        for row in reported:
+            by_station[row.station_id].append(_connector(row))
+        open_sessions: defaultdict[int, list[Session]] = defaultdict(list)
+        for row in running:
+            open_sessions[row.station_id].append(session_from(row))
+        return {
+            (row.operator, row.identity): Known(
+                **row._mapping,
+                connectors=tuple(by_station.get(row.id, ())),
+                sessions=tuple(open_sessions.get(row.id, ())),
+            )
+            for row in found
+        }
 
     async def _load_tokens(self, keys: list[tuple[int, str]]) -> dict[tuple[int, str], Token]:
         rows = await self._of(keys, _TOKENS)
@@ -220,8 +232,13 @@ class Records:
         return await self._rows(query, keys=_encode(keys).decode())
 
     async def _rows(self, query: sa.Executable, **values: Any) -> list[Any]:
-        try:
+        with self._reading():
             return await self._database.lookups.rows(query, **values)
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
         except (sa.exc.DBAPIError, sa.exc.TimeoutError, OSError, TimeoutError) as error:  # A damaged page, too (D7).
             cause = getattr(error, "orig", error)
             log.error("storage.unreadable", error=str(cause), remedy=remedy(cause))
@@ -256,6 +273,18 @@ def _connector(row: Any) -> Connector:
 _keys = pairs("keys")
 _name, _number, _second = first_text(_keys.c.value), first_number(_keys.c.value), second_text(_keys.c.value)
 
+_named = sa.and_(stations.c.operator_id == operators.c.id, stations.c.identity == _second)
+
+
+def _of_those_known(query: sa.Select, table: sa.Table) -> sa.Select:
+    """The rows of a table that belong to the stations whose (operator, identity) are given."""
+    return (
+        query.join_from(_keys, operators, operators.c.name == _name)
+        .join(stations, _named)
+        .join(table, table.c.station_id == stations.c.id)
+    )
+
+
 _KNOWN = (
     sa.select(
         stations.c.id, stations.c.operator_id, operators.c.name.label("operator"), stations.c.identity,
@@ -263,7 +292,7 @@ _KNOWN = (
         stations.c.next_transaction, stations.c.serial, stations.c.vendor, stations.c.model, stations.c.firmware,
     )
     .join_from(_keys, operators, operators.c.name == _name)
-    .join(stations, sa.and_(stations.c.operator_id == operators.c.id, stations.c.identity == _second))
+    .join(stations, _named)
 )  # fmt: skip
 _TOKENS = sa.select(tokens).join_from(
     _keys, tokens, sa.and_(tokens.c.operator_id == _number, tokens.c.folded == _second)
@@ -276,10 +305,8 @@ _BY_START = _SESSIONS.join_from(
 _BY_TRANSACTION = _SESSIONS.join_from(
     _keys, sessions, sa.and_(sessions.c.station_id == _number, sessions.c.transaction_id == _second)
 )
-_CONNECTORS = sa.select(connectors).where(connectors.c.station_id.in_(sa.bindparam("ids", expanding=True)))
-_OPEN_SESSIONS = sa.select(sessions).where(
-    sessions.c.station_id.in_(sa.bindparam("ids", expanding=True)), sessions.c.ended_at.is_(None)
-)
+_CONNECTORS = _of_those_known(sa.select(connectors), connectors)
+_OPEN_SESSIONS = _of_those_known(sa.select(sessions).where(sessions.c.ended_at.is_(None)), sessions)
 _REPORTED = sa.select(reported.c.key, reported.c.data).where(
     reported.c.station_id == sa.bindparam("station"), reported.c.kind == sa.bindparam("kind"),
     reported.c.key.in_(sa.bindparam("keys", expanding=True)),

@@ -12,6 +12,7 @@ from tests.conftest import Server
 ALL = (Version.V16, Version.V201, Version.V21)
 
 STORIES = {
+    "test_arrival",
     "test_bad_input",
     "test_deadline",
     "test_rfc6455",

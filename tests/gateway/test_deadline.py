@@ -139,7 +139,6 @@ async def test_T66_station_waits_for_its_commit_whatever_socket_it_comes_by(serv
 async def test_T66_station_whose_coming_is_never_stored_is_sent_away(server: Server):
     server.records.hold()
     client = await server.connect()
-    await client.send("Heartbeat")
     assert await client.rest() == []
     assert await client.closed() == 1013
 

@@ -55,6 +55,7 @@ async def test_whole_2x_transaction_goes_through(server: Server):
 async def test_one_unit_of_a_station_at_a_time_while_others_go_on(quick: Server):
     await quick.add_station("CS-2")
     held, other = await quick.connect(), await quick.connect("CS-2")
+    await other.call("Heartbeat")
     quick.records.hold()
     await held.send("StatusNotification", STATUS)
     await held.send("StatusNotification", STATUS | {"connectorId": 2})
