@@ -24,9 +24,7 @@ from prometheus_client.registry import Collector
 
 import csms.blocks  # noqa: F401  Registers the handlers.
 from csms.blocks.dispatch import Policy
-from csms.cluster.desk import Desk
-from csms.cluster.followups import FollowUps
-from csms.cluster.neutral import Neutral
+from csms.cluster.steering import Steering
 from csms.delivery import Delivery
 from csms.domain.credentials import KEY_BYTES, Vault, new_api_key
 from csms.domain.ports import StorageUnavailable
@@ -42,7 +40,6 @@ from csms.station_ports import open_ports, tls_ports
 from csms.storage import admin
 from csms.storage.commands import CommandLog
 from csms.storage.database import Database, open_database
-from csms.storage.facts import StationFacts
 from csms.storage.outbox import Outbox
 from csms.storage.place import StartError, control_path, is_postgres, remedy, shown, sqlite_path
 from csms.storage.queries import Queries
@@ -71,9 +68,7 @@ class System:
     records: Records
     vault: Vault
     gateway: Gateway
-    desk: Desk
-    neutral: Neutral
-    followups: FollowUps
+    steering: Steering
     certificates: Certificates
     outbox: Outbox
     delivery: Delivery
@@ -95,26 +90,23 @@ async def open_system(settings: Settings) -> AsyncIterator[System]:
         issued = _certificates(settings, database)
         gateway = _gateway(settings, database, records, vault, issued)
         commands = CommandLog(database)
-        desk = Desk(
-            gateway.link_of, commands, records.next_session_id, now_utc, settings.call_timeout, vault.station_hash
+        queries, next_id = Queries(database.reader), records.next_session_id
+        steering = Steering(
+            gateway.link_of, commands, queries, next_id, now_utc, settings.call_timeout, vault.station_hash
         )
-        gateway.ready = desk.station_ready
-        queries = Queries(database.reader)
-        neutral = Neutral(desk, StationFacts(queries), now_utc)
+        gateway.ready, gateway.follow_up = steering.desk.station_ready, steering.followups.after
         outbox = Outbox(database)
         delivery = Delivery(settings, database, outbox, vault, now_utc)
         collectors: list[Collector] = [GatewayMetrics(gateway), StreamCounters(delivery.stream.metrics)]
-        followups = FollowUps(desk)
-        gateway.follow_up = followups.after
         services = Services(
             database=database,
             queries=queries,
             commands=commands,
-            desk=desk,
-            neutral=neutral,
+            desk=steering.desk,
+            neutral=steering.neutral,
             vault=vault,
             clock=now_utc,
-            next_id=records.next_session_id,
+            next_id=next_id,
             ready=lambda: _not_ready(gateway),
             metrics=lambda: exposition(*collectors),
             station_changed=gateway.station_changed,
@@ -131,7 +123,7 @@ async def open_system(settings: Settings) -> AsyncIterator[System]:
         )
         api = build_api(services, release())
         yield System(
-            settings, database, records, vault, gateway, desk, neutral, followups, issued, outbox, delivery, collectors, api
+            settings, database, records, vault, gateway, steering, issued, outbox, delivery, collectors, api
         )  # fmt: skip
     finally:
         await database.close()
@@ -167,13 +159,11 @@ async def serve(
         await stack.enter_async_context(running(http_server(Trusted(system.api)), control))
         await system.delivery.start(system.collectors)
         stack.push_async_callback(system.delivery.stop)
-        stack.push_async_callback(system.desk.close)
-        stack.push_async_callback(system.followups.close)
-        stack.push_async_callback(system.neutral.close)
+        stack.push_async_callback(system.steering.close)
         await system.certificates.start()
         await open_ports(system.gateway, settings, shared=shared)
         stack.push_async_callback(system.gateway.stop)
-        await stack.enter_async_context(system.certificates.renewing(system.followups, system.gateway.is_here))
+        await stack.enter_async_context(system.certificates.renewing(system.steering.followups, system.gateway.is_here))
         with _signals(stop):
             if worker is not None:
                 _join_workers(system, worker, stop)
