@@ -4,6 +4,7 @@ from csms.blocks import (
     authorization,
     availability,
     certificates,
+    charging_needs,
     charging_verbs,
     contracts,
     data_transfer,
@@ -28,7 +29,7 @@ from csms.blocks import (
 )
 
 __all__ = [
-    "authorization", "availability", "certificates", "charging_verbs", "contracts", "data_transfer", "device_model",
+    "authorization", "availability", "certificates", "charging_needs", "charging_verbs", "contracts", "data_transfer", "device_model",
     "device_verbs", "installed", "jobs", "local_lists", "maintenance", "metering", "monitoring", "provisioning",
     "remote_control", "reservations", "security", "setting_verbs", "smart_charging", "standing", "token_verbs",
     "transactions", "vendors",

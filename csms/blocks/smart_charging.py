@@ -1,4 +1,4 @@
-"""Functional blocks I and K: limits that others set, profiles that are installed, and what cars want."""
+"""Functional block K: limits that others set, and profiles that are installed."""
 
 from __future__ import annotations
 
@@ -10,13 +10,10 @@ from csms.blocks.asking import settles
 from csms.blocks.dispatch import Context, answers
 from csms.blocks.reports import keep, takes_part
 from csms.domain.asked import ProfileInstalled, ProfilesCleared
-from csms.domain.events import LimitChanged, NeedsReported, ProfilesReported, ScheduleReported
+from csms.domain.events import LimitChanged, ProfilesReported
 from csms.ocpp import v16, v201
 
-LIMIT, PROFILE, NEEDS, SCHEDULE = "charging_limit", "charging_profile", "charging_needs", "charging_schedule"
-
-# K15: no service that would make a schedule of these needs, so the car charges within what is installed.
-NO_SCHEDULER = v201.StatusInfo(reason_code="UnsupportedRequest")
+LIMIT, PROFILE = "charging_limit", "charging_profile"
 
 
 @answers
@@ -44,32 +41,6 @@ async def profiles(request: v201.ReportChargingProfiles, ctx: Context) -> v201.R
         ids = tuple(profile.id for profile in request.charging_profile)
         ctx.unit.events.append(ProfilesReported(at=ctx.now, evse_id=evse_id, source=source, profiles=ids))
     return v201.ReportChargingProfilesResponse()
-
-
-@answers
-async def needs(request: v201.NotifyEVChargingNeeds, ctx: Context) -> v201.NotifyEVChargingNeedsResponse:
-    wanted = request.charging_needs
-    keep(ctx, NEEDS, str(request.evse_id), request)
-    ctx.unit.events.append(
-        NeedsReported(
-            at=ctx.now, evse_id=request.evse_id, energy_transfer=wanted.requested_energy_transfer,
-            departure_at=wanted.departure_time, energy_wh=_energy(wanted),
-        )
-    )  # fmt: skip
-    return v201.NotifyEVChargingNeedsResponse(status="Rejected", status_info=NO_SCHEDULER)
-
-
-@answers
-async def schedule(request: v201.NotifyEVChargingSchedule, ctx: Context) -> v201.NotifyEVChargingScheduleResponse:
-    """Accepted says that it was understood, not that it is approved (K17)."""
-    keep(ctx, SCHEDULE, str(request.evse_id), request)
-    ctx.unit.events.append(ScheduleReported(at=ctx.now, evse_id=request.evse_id))
-    return v201.NotifyEVChargingScheduleResponse(status="Accepted")
-
-
-def _energy(needs: v201.ChargingNeeds) -> float | None:
-    parameters = needs.dc_charging_parameters or needs.ac_charging_parameters
-    return None if parameters is None else parameters.energy_amount
 
 
 def _place(evse_id: int, name: object) -> str:

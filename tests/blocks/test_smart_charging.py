@@ -46,7 +46,7 @@ async def test_profiles_are_kept_and_the_report_is_whole_with_its_last_part(v201
         ({}, None),
     ],
 )
-async def test_needs_are_kept_and_no_schedule_is_promised(v201, parameters, energy):
+async def test_needs_without_a_session_are_kept_and_no_profile_is_promised(v201, parameters, energy):
     needs = {"requestedEnergyTransfer": "DC", "departureTime": stamp(60)} | parameters
     answer = await v201.say("NotifyEVChargingNeeds", {"evseId": 1, "chargingNeeds": needs})
     assert answer["status"] == "Rejected"
