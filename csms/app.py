@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import os
 import secrets
 import sys
@@ -15,7 +14,6 @@ from datetime import UTC, datetime, timedelta
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as package_version
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import structlog
@@ -24,6 +22,7 @@ from prometheus_client.registry import Collector
 
 import csms.blocks  # noqa: F401  Registers the handlers.
 from csms.blocks.dispatch import Policy
+from csms.cluster.membership import Membership
 from csms.cluster.steering import Steering
 from csms.delivery import Delivery
 from csms.domain.credentials import KEY_BYTES, Vault, new_api_key
@@ -32,9 +31,11 @@ from csms.domain.quirks import Quirks, read_quirks
 from csms.gateway.admission import Address
 from csms.gateway.server import Gateway, Limits
 from csms.gateway.trail import Trail
-from csms.metrics import GatewayMetrics, StreamCounters, exposition
+from csms.metrics import GatewayMetrics, NodeMetrics, StreamCounters, exposition
+from csms.node import member, membership_of
 from csms.ocpp.version import Version
 from csms.outbound import Outbound
+from csms.process import raise_descriptors, signals, spare_the_collector
 from csms.settings import Settings
 from csms.station_ports import open_ports, tls_ports
 from csms.storage import admin
@@ -74,6 +75,7 @@ class System:
     delivery: Delivery
     collectors: list[Collector]  # What /metrics tells.
     api: FastAPI
+    membership: Membership | None  # Of several nodes.
 
 
 def now_utc() -> datetime:
@@ -95,6 +97,7 @@ async def open_system(settings: Settings) -> AsyncIterator[System]:
             gateway.link_of, commands, queries, next_id, now_utc, settings.call_timeout, vault.station_hash
         )
         gateway.ready, gateway.follow_up = steering.desk.station_ready, steering.followups.after
+        membership = membership_of(settings, database, records, gateway)
         outbox = Outbox(database)
         delivery = Delivery(settings, database, outbox, vault, now_utc)
         collectors: list[Collector] = [GatewayMetrics(gateway), StreamCounters(delivery.stream.metrics)]
@@ -107,7 +110,7 @@ async def open_system(settings: Settings) -> AsyncIterator[System]:
             vault=vault,
             clock=now_utc,
             next_id=next_id,
-            ready=lambda: _not_ready(gateway),
+            ready=lambda: _not_ready(gateway, membership),
             metrics=lambda: exposition(*collectors),
             station_changed=gateway.station_changed,
             tariff_changed=records.tariff_changed,
@@ -123,7 +126,8 @@ async def open_system(settings: Settings) -> AsyncIterator[System]:
         )
         api = build_api(services, release())
         yield System(
-            settings, database, records, vault, gateway, steering, issued, outbox, delivery, collectors, api
+            settings, database, records, vault, gateway, steering, issued, outbox, delivery, collectors, api,
+            membership,
         )  # fmt: skip
     finally:
         await database.close()
@@ -147,52 +151,36 @@ async def serve(
     """
     sys.setswitchinterval(0.0005)  # The writer's thread waits less for the loop to give up the GIL.
     stop = stop or asyncio.Event()
-    _raise_descriptors()
+    raise_descriptors()
     # Taken down in the opposite order, whatever ends it: stations first, then those who record and tell of it.
     async with open_system(settings) as system, contextlib.AsyncExitStack() as stack:
         if worker is None:
             await _admin_key(system, announce)
+        if system.membership is not None:
+            await stack.enter_async_context(member(system.membership))
+            system.collectors.append(NodeMetrics(system.membership))
         shared = worker is not None
         http = stack.enter_context(listen(settings.http_host, settings.http_port, "CSMS_HTTP_PORT", reuse_port=shared))
         control = stack.enter_context(listen_control(control_path(system.database.path)))
         await stack.enter_async_context(running(http_server(system.api), http))
         await stack.enter_async_context(running(http_server(Trusted(system.api)), control))
-        await system.delivery.start(system.collectors)
+        await system.delivery.start(system.collectors, system.membership and system.membership.while_leading)
         stack.push_async_callback(system.delivery.stop)
         stack.push_async_callback(system.steering.close)
         await system.certificates.start()
         await open_ports(system.gateway, settings, shared=shared)
         stack.push_async_callback(system.gateway.stop)
         await stack.enter_async_context(system.certificates.renewing(system.steering.followups, system.gateway.is_here))
-        with _signals(stop):
+        with signals(stop):
             if worker is not None:
                 _join_workers(system, worker, stop)
             ports = {"ocpp_port": system.gateway.port, "http_port": http.getsockname()[1]}
             announce_places(settings.model_copy(update=ports), announce)
             log.info("server.started", **ports)
-            _spare_the_collector()
+            spare_the_collector()
             await stop.wait()
         log.info("server.stopping")
     log.info("server.stopped")
-
-
-def _raise_descriptors() -> None:
-    """A station is a descriptor: take as many as the system grants."""
-    with contextlib.suppress(ImportError, OSError, ValueError):
-        import resource
-
-        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-
-
-def _spare_the_collector() -> None:
-    """What a message makes is freed as it is let go: look for cycles seldom, and never among what was made to stay.
-
-    With Python's own thresholds a third of a busy server's time goes into walking over its modules.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000, 50, 100)  # Soon enough that the memory of handshakes, which leave cycles, is used again.
 
 
 def release() -> str:
@@ -337,26 +325,14 @@ async def _admin_key(system: System, announce: Callable[[str], None]) -> None:
         announce(f"Admin API key, shown only this once: {key}")
 
 
-def _not_ready(gateway: Gateway) -> str | None:
+def _not_ready(gateway: Gateway, membership: Membership | None) -> str | None:
     if gateway.stopping:
         return "the server is stopping"
+    if membership is not None and not membership.lives:
+        return "the database was not reached lately"
     if gateway.records.failing:
         return "nothing can be stored at the moment"
     return None
-
-
-@contextlib.contextmanager
-def _signals(stop: asyncio.Event) -> Any:
-    import signal
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        with contextlib.suppress(RuntimeError, ValueError):  # Not the main thread: somebody else stops us.
-            loop.add_signal_handler(number, stop.set)
-    yield
-    for number in (signal.SIGTERM, signal.SIGINT):
-        with contextlib.suppress(RuntimeError, ValueError):
-            loop.remove_signal_handler(number)
 
 
 def _in_url(host: str) -> str:

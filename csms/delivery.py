@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
 
 from prometheus_client.registry import Collector
 
 from csms.bus.broker import BrokerUrlError
-from csms.bus.mqtt import MqttPublisher
+from csms.bus.mqtt import MqttOptions, MqttPublisher
 from csms.bus.retention import keep_bounded
 from csms.bus.signature import shown_secret
 from csms.bus.state import StationStates
@@ -24,6 +26,9 @@ from csms.storage.outbox import Outbox
 from csms.storage.place import StartError, is_postgres
 
 _DRAIN = 2.0  # s
+
+Work = Callable[[], Coroutine[Any, Any, None]]
+Lead = Callable[[Work], Coroutine[Any, Any, None]]
 
 
 class Delivery:
@@ -50,9 +55,12 @@ class Delivery:
         """As it is shown, once."""
         return shown_secret(self._vault.derived(b"webhook", salt))
 
-    async def start(self, collectors: list[Collector]) -> None:
-        """Begin. `collectors` gets what /metrics tells of the broker. Raises StartError."""
-        settings, outbox = self._settings, self._outbox
+    async def start(self, collectors: list[Collector], lead: Lead | None = None) -> None:
+        """Begin. `collectors` gets what /metrics tells of the broker. Raises StartError.
+
+        `lead`: runs what one node does for all while that is this node; None: there is but one.
+        """
+        settings, outbox, lead = self._settings, self._outbox, lead or _always
         if settings.mqtt_url is None:
             await outbox.forget("mqtt")  # Else where it once was would hold up purging.
         else:
@@ -62,15 +70,16 @@ class Delivery:
                     settings.mqtt_url.get_secret_value(),
                     states=StationStates(self._database),
                     clock=self._clock,
+                    options=MqttOptions(poll=self.stream.options.poll),
                 )
             except BrokerUrlError as error:
                 raise StartError(str(error)) from None
             collectors.append(MqttCounters(self._publisher.metrics))
-            self._tasks.append(asyncio.create_task(self._publisher.run(), name="mqtt"))
+            self._tasks.append(asyncio.create_task(lead(self._publisher.run), name="mqtt"))
         retention = timedelta(days=settings.event_retention_days)
-        bounded = keep_bounded(outbox, retention=retention, most=settings.event_most_rows, clock=self._clock)
-        self._tasks.append(asyncio.create_task(bounded, name="outbox-retention"))
-        self._tasks.append(asyncio.create_task(self.webhooks.run(), name="webhooks"))
+        bounded = partial(keep_bounded, outbox, retention=retention, most=settings.event_most_rows, clock=self._clock)
+        self._tasks.append(asyncio.create_task(lead(bounded), name="outbox-retention"))
+        self._tasks.append(asyncio.create_task(lead(self.webhooks.run), name="webhooks"))
         self.stream.start()
 
     async def stop(self) -> None:
@@ -80,3 +89,7 @@ class Delivery:
         for task in self._tasks:
             task.cancel()
         await asyncio.wait(self._tasks)
+
+
+async def _always(work: Work) -> None:
+    await work()

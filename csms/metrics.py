@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 
 from csms.bus.mqtt import MqttMetrics
 from csms.bus.stream import StreamMetrics
+from csms.cluster.membership import Membership
 from csms.gateway.server import Gateway
 
 
@@ -35,6 +36,22 @@ class GatewayMetrics(Collector):
         for action, count in gateway.messages.items():
             messages.add_metric([action], count)
         yield messages
+
+
+class NodeMetrics(Collector):
+    """This node among the others."""
+
+    def __init__(self, membership: Membership):
+        self._membership = membership
+
+    def collect(self) -> Iterator[Metric]:
+        membership = self._membership
+        yield GaugeMetricFamily("csms_node_lives", "Nodes whose lease holds.", float(membership.lives))
+        yield GaugeMetricFamily("csms_node_leads", "1 where events are carried from.", float(membership.leads))
+        yield CounterMetricFamily("csms_nodes_buried", "Lost nodes whose stations were marked away.", membership.buried)
+        yield CounterMetricFamily(
+            "csms_stations_taken_over", "Stations taken from another node.", membership.taken_over
+        )
 
 
 class MqttCounters(Collector):

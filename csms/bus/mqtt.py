@@ -45,6 +45,7 @@ class MqttOptions:
     window: int = 4  # Messages the broker has not answered: 256 KiB bound what a slow one costs us.
     patience: float = 30.0  # For the answer to a publish.
     linger: float = 0.05
+    poll: float = 5.0  # For what others than this process stored.
     first_pause: float = 0.5  # Before the second attempt to connect, with full jitter; doubled …
     longest_pause: float = 30.0  # … up to this; what held longer was a good connection.
     confirm_every: float = 1.0  # A crash repeats this much; each confirmation costs the writer a commit.
@@ -98,6 +99,7 @@ class MqttPublisher:
 
     async def run(self) -> None:
         """Deliver until cancelled, then note how far we got. Cancel it before the database is closed."""
+        self._acknowledged = self._confirmed = None  # Another node may have gone on from where we were.
         books = asyncio.create_task(self._keep_books(), name="mqtt-books")
         try:
             await self._deliver()
@@ -166,7 +168,9 @@ class MqttPublisher:
         """Send in order, several under way: tasks start in the order they were made."""
         window = asyncio.Semaphore(self._options.window)
         sent: deque[_Sent] = deque()
-        async for page in follow(self._outbox, self._acknowledged, linger=self._options.linger):
+        async for page in follow(
+            self._outbox, self._acknowledged, linger=self._options.linger, poll=self._options.poll
+        ):
             self._changed.note(page)
             for message in packed(page, self._options.most_events, self._options.most_bytes):
                 await window.acquire()

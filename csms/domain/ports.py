@@ -16,6 +16,10 @@ class StorageUnavailable(Exception):
     """Nothing can be stored now (disk full, database away). Nothing was acknowledged; what was sent will come again."""
 
 
+class Outdated(StorageUnavailable):
+    """Another node speaks for the station by now: nothing of this one was stored, nor will be."""
+
+
 CLAIM_GRACE = timedelta(minutes=5)
 
 

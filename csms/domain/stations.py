@@ -65,7 +65,7 @@ class Station:
     """
 
     __slots__ = (
-        "admission", "busy", "clock_told", "common_name", "connectors", "id", "identity", "link", "newest_start", "next_transaction",
+        "admission", "busy", "clock_told", "common_name", "connectors", "epoch", "id", "identity", "link", "newest_start", "next_transaction",
         "operator", "operator_id", "provoked", "quirk", "registration", "sessions", "strict",
     )  # fmt: skip
 
@@ -74,6 +74,7 @@ class Station:
         self.operator_id = operator_id
         self.operator = operator
         self.identity = identity
+        self.epoch = 0  # Grows when the station changes nodes: what a former holder still decides does not count.
         self.registration: Registration | None = None  # What its last boot was answered.
         self.admission: Registration = "accepted"  # What the operator decided: the answer to its next boot.
         self.strict = False

@@ -16,6 +16,7 @@ from websockets.server import ServerProtocol
 from websockets.utils import accept_key
 
 from csms.gateway.admission import Refused
+from csms.ocpp.websocket import WebSocket
 
 _REQUEST_LINE = re.compile(rb"GET ([\x21-\x7e]+) HTTP/1\.1\r\n")
 _HEADER = re.compile(rb"([A-Za-z0-9-]+):[ \t]*([\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?)?[ \t]*\r\n")
@@ -111,3 +112,12 @@ def _accept_any(request: Request, subprotocol: str | None, compression: bool) ->
         headers = {key: response.headers[key] for key in ("Allow", "Upgrade") if key in response.headers}
         raise Refused(response.status_code, reason, headers)
     return response.serialize(), bool(protocol.extensions)
+
+
+def unspoken(request: Request) -> bytes | None:
+    """The handshake without a subprotocol, and the end of the conversation; None for what is no upgrade at all."""
+    try:
+        response, _ = accepted(request, None, compression=False)
+    except Refused:
+        return None
+    return response + WebSocket(deflate=False, max_size=0).close(1002, "no common subprotocol")

@@ -17,7 +17,7 @@ from websockets.http11 import Request
 from csms.blocks.dispatch import Policy
 from csms.domain.credentials import Vault
 from csms.domain.events import StationDisconnected
-from csms.domain.ports import StorageUnavailable
+from csms.domain.ports import Outdated, StorageUnavailable
 from csms.domain.stations import Station
 from csms.domain.unit import Unit
 from csms.gateway.admission import (
@@ -28,7 +28,7 @@ from csms.gateway.admission import (
     chosen_version,
     too_often,
 )  # fmt: skip
-from csms.gateway.handshake import accepted, read, refused
+from csms.gateway.handshake import accepted, read, refused, unspoken
 from csms.gateway.limits import Door, Limits, Origin
 from csms.gateway.link import Link
 from csms.gateway.listener import Listener
@@ -36,7 +36,6 @@ from csms.gateway.proof import Proof
 from csms.gateway.tls import Tls
 from csms.gateway.trail import Trail
 from csms.ocpp.catalogue import Version, actions
-from csms.ocpp.websocket import WebSocket
 from csms.storage.records import Records
 
 log = structlog.get_logger()
@@ -150,6 +149,19 @@ class Gateway:
         if link is not None and link.certificate is not None and link.certificate.serial == serial:
             link.close(1008, "the certificate was revoked")
 
+    def let_go(self, station: Station) -> None:
+        """Another node speaks for the station by now: its socket here ends, and nothing is told of that."""
+        if self.stations.get(station.id) is station:
+            del self.stations[station.id]
+        if station.link is not None:
+            log.info("station.moved", **_facts(station))
+            station.link.close(1000, "replaced by a newer connection")
+
+    def let_all_go(self) -> None:
+        """This node holds none of them any longer: they are to come again, here or elsewhere."""
+        for link in self._links():
+            link.close(1012, "service restart")
+
     @property
     def connected(self) -> int:
         return sum(station.link is not None for station in self.stations.values())
@@ -201,7 +213,7 @@ class Gateway:
                 while self._left.get(known.id, 0.0) >= begun:  # What was read may be older than its last work here.
                     begun = monotonic()
                     known = await self.records.known(known.operator, known.identity) or known
-                station = self.stations.get(known.id) or await self.records.station(known)
+                station = await self.records.station(known, self.stations.get(known.id))
                 if proven:
                     await self.records.station_proven(known, proven)
             station.quirk = self.policy.quirks.of(known.vendor, known.model, known.firmware, known.identity)
@@ -210,7 +222,7 @@ class Gateway:
                 if origin.kind != "exempt":
                     self.door.flapping.connected(address, monotonic())
         except NoCommonVersion as refusal:
-            self._refuse(link, refusal, address, _unspoken(request) if self.finish_unspoken else None)
+            self._refuse(link, refusal, address, unspoken(request) if self.finish_unspoken else None)
         except Refused as refusal:
             if refusal.status in (401, 403, 404) and address is not None:
                 self.door.guesses.failed(address, origin, monotonic())
@@ -234,7 +246,11 @@ class Gateway:
     def _open(self, link: Link, station: Station, version: Version, request: Request, spelling: str | None) -> None:
         compressed = self.compression and not any(fnmatchcase(station.identity, name) for name in self.uncompressed)
         response, deflate = accepted(request, spelling, compression=compressed)
-        station = self.stations.setdefault(station.id, station)
+        current = self.stations.setdefault(station.id, station)
+        if current.epoch < station.epoch:  # Another node had it meanwhile: what we knew is outdated.
+            self.let_go(current)
+            self.stations[station.id] = current = station
+        station = current
         station.strict = station.strict or self.strict
         old, station.link = station.link, link
         station.common_name = link.certificate.common_name if link.certificate is not None else None
@@ -304,10 +320,11 @@ class Gateway:
             station.busy = False
             self.turns.pop(station.id, None)
             error = commit.exception()
-            if error is not None:
+            if error is not None and not isinstance(error, Outdated):
                 log.error("station.connection_not_stored", **_facts(station), error=str(error))
             if gone and station.link is None:
-                self.stations.pop(station.id, None)
+                if self.stations.get(station.id) is station:
+                    del self.stations[station.id]
                 self._left[station.id] = monotonic()
             elif error is not None and station.link is not None:
                 station.link.close(1013, "try again later")
@@ -426,15 +443,6 @@ def station_gone(station: Station, now: datetime, reason: str) -> Unit:
 def _again(door: Door) -> dict[str, str]:
     """When to come back: spread out, so that not all come at once."""
     return {"Retry-After": str(door.retry_after(0.0))}
-
-
-def _unspoken(request: Request) -> bytes | None:
-    """The handshake without a subprotocol, and the end of the conversation; None for what is no upgrade at all."""
-    try:
-        response, _ = accepted(request, None, compression=False)
-    except Refused:
-        return None
-    return response + WebSocket(deflate=False, max_size=0).close(1002, "no common subprotocol")
 
 
 def _facts(station: Station) -> dict[str, str]:

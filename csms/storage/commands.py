@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Any
 
@@ -22,13 +22,19 @@ from csms.storage.tables import commands, operators, outbox, stations
 _encode = msgspec.json.Encoder().encode
 _JSON = ("request", "response", "error")
 _AS_THEY_ARE = tuple(name for name in Command.__struct_fields__ if name not in _JSON)
+_ERRAND = sa.text("INSERT INTO errands (command_id, node) VALUES (:command, :node)")
+_ERRAND_DONE = sa.text("DELETE FROM errands WHERE command_id = :command")
+_TAKE_OVER = sa.text("UPDATE errands SET node = :node WHERE command_id = :command AND node = :origin")
+_WHOSE = sa.text("SELECT node FROM errands WHERE command_id = :command")
 
 
 class CommandLog:
     """Writes commands through the writer and reads them back."""
 
-    def __init__(self, database: Database):
+    def __init__(self, database: Database, node: Callable[[], int | None] | None = None):
+        """`node`: the number of this node, where there are several: whose errand each command is, is kept then."""
         self._database = database
+        self._node = node
 
     async def opened(
         self, command: Command, operator_id: int, station_id: int, lacking: tuple[Path, ...] = (),
@@ -55,6 +61,8 @@ class CommandLog:
                     request=_text(request), status=command.status, created_at=command.created_at,
                 )
             )  # fmt: skip
+            if self._node is not None and (node := self._node()) is not None:
+                connection.execute(_ERRAND, {"command": command.id, "node": node})
             return number
 
         return await self._database.writer.run(job)
@@ -72,6 +80,8 @@ class CommandLog:
                     sent_at=command.sent_at, settled_at=command.settled_at,
                 )
             )  # fmt: skip
+            if self._node is not None:
+                connection.execute(_ERRAND_DONE, {"command": command.id})
             if done.rowcount:
                 keep(connection, station_id, changes, command.settled_at)
                 connection.execute(
@@ -83,6 +93,16 @@ class CommandLog:
 
         await self._database.writer.run(job)
 
+    async def take_over(self, command_id: int, origin: int) -> bool:
+        """Make the errand of the node `origin` ours; False when it is not its errand any longer. At most one takes it."""
+        values = {"command": command_id, "origin": origin, "node": self._node()}
+        return await self._database.writer.run(lambda connection: bool(connection.execute(_TAKE_OVER, values).rowcount))
+
+    async def still_ours(self, command_id: int) -> bool:
+        """Whether nobody has taken the errand over."""
+        async with self._database.reader.connect() as connection:
+            return (await connection.execute(_WHOSE, {"command": command_id})).scalar() == self._node()
+
     async def find(self, command_id: int) -> Command | None:
         query = COMMAND.where(commands.c.id == command_id)
         async with self._database.reader.connect() as connection:
@@ -92,11 +112,17 @@ class CommandLog:
 
 def end_forgotten(connection: sa.Connection, now: datetime) -> None:
     """Commands that a killed server left open: what became of them is unknown, and they are not sent again."""
+    pending = sa.select(commands.c.id).where(commands.c.status == "pending")
+    settle_unknown(connection, list(connection.execute(pending).scalars()), now)
+
+
+def settle_unknown(connection: sa.Connection, ids: list[int], now: datetime) -> None:
+    """End these commands where they are still open."""
     query = (
         sa.select(commands.c.id, commands.c.action, operators.c.name.label("operator"), stations.c.identity)
         .join_from(commands, stations, commands.c.station_id == stations.c.id)
         .join(operators, commands.c.operator_id == operators.c.id)
-        .where(commands.c.status == "pending")
+        .where(commands.c.status == "pending", commands.c.id.in_(ids))
     )
     for row in connection.execute(query).all():
         settled = sa.update(commands).where(commands.c.id == row.id).values(status="unknown", settled_at=now)

@@ -103,7 +103,9 @@ class MemoryRecords:
         place = (known.operator, known.identity)
         self.known_stations[place] = msgspec.structs.replace(self.known_stations[place], **columns)
 
-    async def station(self, known: Known) -> Station:
+    async def station(self, known: Known, held: Station | None = None) -> Station:
+        if held is not None:
+            return held
         station = Station(known.id, known.operator_id, known.operator, known.identity)
         station.admission = known.admission
         station.registration = known.registration

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from operator import itemgetter
 from typing import Any, TypeVar
 
@@ -21,9 +21,10 @@ import sqlalchemy as sa
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from csms.domain.ports import StorageUnavailable
+from csms.domain.ports import Outdated, StorageUnavailable
 from csms.domain.unit import Unit
 from csms.storage.fate import Connect, Fate, Unregistered
+from csms.storage.nodes import UNHELD, holding_lock
 from csms.storage.postgres_sql import LOCK_ALL, sql_of
 from csms.storage.rows import Statement, latest, rows_of
 
@@ -47,6 +48,14 @@ _AWAY = (OSError, EOFError, asyncpg.PostgresError, asyncpg.InterfaceError)
 log = structlog.get_logger()
 
 
+class Unheld(Outdated):
+    """Some units are of stations that this node does not hold (any longer), as (station, epoch)."""
+
+    def __init__(self, holdings: set[tuple[int, int]]):
+        super().__init__("another node speaks for the station now")
+        self.holdings = holdings
+
+
 class PostgresWriter:
     """Commits units in groups on one connection; runs jobs, one after the other, on another one."""
 
@@ -61,6 +70,7 @@ class PostgresWriter:
         self._fate, self._fate_of_jobs = Fate(connect), Fate(connect)
         self._stopping = False
         self._connection: asyncpg.Connection | None = None
+        self.node: int | None = None  # Which of several nodes writes: its units count for stations that it holds.
         self.failing = False  # Nothing can be stored at the moment: new stations are better sent away.
         self.on_commit: Callable[[], None] | None = None  # Called when events may have been stored.
         self._tasks = {
@@ -141,7 +151,13 @@ class PostgresWriter:
 
     async def _commit_batch(self, batch: list[_Work]) -> None:
         """Together if possible; else in halves, so that a bad row never fails its neighbours, nor costs many commits."""
+        if not batch:
+            return
         error = await self._patiently([unit for unit, _ in batch])
+        if isinstance(error, Unheld):
+            _settle([work for work in batch if _holding(work[0]) in error.holdings], error)
+            await self._commit_batch([work for work in batch if _holding(work[0]) not in error.holdings])
+            return
         if error is None or isinstance(error, StorageUnavailable) or len(batch) == 1:
             _settle(batch, error)
             return
@@ -156,7 +172,9 @@ class PostgresWriter:
         while True:
             watch = self._watch()
             try:
-                await self._transact(rows_of(units))
+                await self._transact(rows_of(units), held={_holding(unit) for unit in units})
+            except Unheld as error:
+                return error
             except Exception as error:
                 if _is_about_the_rows(error):
                     if not isinstance(error, _AWAY):
@@ -175,13 +193,19 @@ class PostgresWriter:
             finally:
                 watch.cancel()
 
-    async def _transact(self, rows: dict[Statement, list[tuple]], also: str = "") -> None:
+    async def _transact(
+        self, rows: dict[Statement, list[tuple]], also: str = "", held: Collection[tuple[int, int]] = ()
+    ) -> None:
         """One transaction; when this returns it is kept, whatever happened to its connection."""
         connection = await self._connected()
         mark, asked = await self._fate.mark(connection), False
         try:
-            if await connection.execute(f"BEGIN; {mark}") != "UPDATE 1":
+            node = self.node if held else None
+            lock = "" if node is None else f"{holding_lock(node)}; "
+            if await connection.execute(f"BEGIN; {lock}{mark}") != "UPDATE 1":
                 raise self._fate.missed()
+            if node is not None:
+                await _check_held(connection, held, node)
             for statement, values in rows.items():
                 if statement.update or statement.upsert:
                     # In one order on every node: then two that change the same rows never wait for each other.
@@ -192,7 +216,7 @@ class PostgresWriter:
             if done != "COMMIT":
                 raise ConnectionError(f"PostgreSQL answered COMMIT with {done}")
         except Exception as error:
-            if _is_over(error):
+            if _is_over(error) or isinstance(error, Unheld):
                 await self._roll_back(connection)
                 raise
             self._leave()
@@ -304,6 +328,17 @@ class PostgresWriter:
         if self.failing:
             log.warning("storage.recovered")
         self.failing = False
+
+
+async def _check_held(connection: asyncpg.Connection, held: Collection[tuple[int, int]], node: int) -> None:
+    stations, epochs = zip(*held, strict=True)
+    unheld = await connection.fetch(UNHELD, stations, epochs, node)
+    if unheld:
+        raise Unheld({(row["id"], row["epoch"]) for row in unheld})
+
+
+def _holding(unit: Unit) -> tuple[int, int]:
+    return unit.station.id, unit.station.epoch
 
 
 def _settle(batch: list[_Work], error: Exception | None) -> None:

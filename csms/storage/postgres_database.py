@@ -43,6 +43,11 @@ class PostgresLookups:
         """What each of these queries finds with the same values."""
         return await asyncio.gather(*(self._rows(query, values) for query in queries))
 
+    async def change(self, query: sa.Executable, **values: Any) -> list[Any]:
+        """A statement that does no harm when it is repeated; what it did is kept when this returns."""
+        async with self._engine.begin() as connection:
+            return list((await connection.execute(query, values)).all())
+
     async def close(self) -> None:
         await self._engine.dispose()
 

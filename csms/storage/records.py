@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import defaultdict
-from collections.abc import Awaitable, Collection, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from time import monotonic
@@ -25,6 +25,7 @@ from csms.storage.batched import Batched
 from csms.storage.commands import end_forgotten
 from csms.storage.database import Database
 from csms.storage.dialect import first_number, first_text, insert, pairs, second_text
+from csms.storage.nodes import Claimed
 from csms.storage.place import remedy
 from csms.storage.rows import session_from
 from csms.storage.tables import (
@@ -79,6 +80,8 @@ class Records:
     def __init__(self, database: Database, ids: Iterable[int]):
         self._database = database
         self._ids = iter(ids)
+        self.claim_stations: Callable[[list[int]], Awaitable[dict[int, Claimed]]] | None = None  # Of several nodes.
+        self._claims = Batched("claims", lambda ids: self.claim_stations(ids))
         self._stations = Batched("stations", self._load_stations)
         self._tokens = Batched("tokens", self._load_tokens)
         self._by_start = Batched("sessions-by-start", self._load_by_start)
@@ -104,9 +107,21 @@ class Records:
         change = sa.update(stations).where(stations.c.id == known.id).values(columns)
         return self._database.writer.run(lambda connection: connection.execute(change) and None)
 
-    async def station(self, known: Known) -> Station:
-        """The hot state of a station that was admitted."""
+    async def station(self, known: Known, held: Station | None = None) -> Station:
+        """The hot state of a station that was admitted: `held`, what this process has of it, where that still holds."""
+        if self.claim_stations is None:
+            return held or await self._loaded(known, 0)
+        claimed = await self._claims.find(known.id)
+        if claimed is None:
+            raise StorageUnavailable("the other nodes take this one for lost")
+        if held is not None and held.epoch == claimed.epoch:
+            return held
+        # Another node may have had it meanwhile: read anew what was read before it was ours.
+        return await self._loaded(await self.known(known.operator, known.identity) or known, claimed.epoch)
+
+    async def _loaded(self, known: Known, epoch: int) -> Station:
         station = Station(known.id, known.operator_id, sys.intern(known.operator), known.identity)
+        station.epoch = epoch
         station.admission = sys.intern(known.admission)
         station.registration = sys.intern(known.registration) if known.registration else None
         station.strict = known.strict
@@ -253,9 +268,12 @@ async def open_records(database: Database, now: datetime) -> Records:
         connection.execute(
             sa.update(counters).where(counters.c.name == "server_start").values(value=counters.c.value + 1)
         )
-        end_forgotten(connection, now)
-        # A server that was killed could not say that its stations are gone.
-        connection.execute(sa.update(stations).where(stations.c.connected_at.is_not(None)).values(connected_at=None))
+        if connection.dialect.name == "sqlite":  # Of several nodes the others live on (`csms.cluster.membership`).
+            end_forgotten(connection, now)
+            # A server that was killed could not say that its stations are gone.
+            connection.execute(
+                sa.update(stations).where(stations.c.connected_at.is_not(None)).values(connected_at=None)
+            )
         return connection.execute(sa.select(counters.c.value).where(counters.c.name == "server_start")).scalar_one()
 
     start = await database.writer.run(begin)
