@@ -24,6 +24,7 @@ import csms.blocks  # noqa: F401  Registers the handlers.
 from csms.blocks.dispatch import Policy
 from csms.cluster.membership import Membership
 from csms.cluster.steering import Steering
+from csms.bus import asyncapi
 from csms.delivery import Delivery
 from csms.domain.credentials import KEY_BYTES, Vault, new_api_key
 from csms.domain.ports import StorageUnavailable
@@ -124,7 +125,7 @@ async def open_system(settings: Settings) -> AsyncIterator[System]:
             check_url=delivery.outbound.check_url,
             certificate_revoked=issued.revoked(gateway.certificate_revoked),
         )
-        api = build_api(services, release())
+        api = build_api(services, release(), asyncapi.document(release()))
         yield System(
             settings, database, records, vault, gateway, steering, issued, outbox, delivery, collectors, api,
             membership,

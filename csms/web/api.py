@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Query
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
@@ -25,6 +25,7 @@ from csms.web import (
     webhooks,
 )
 from csms.web.access import Bounded, Exact, Reader, slashes_back
+from csms.web.documentation import documentation
 from csms.web.models import Totals
 from csms.web.services import Services
 from csms.web.siblings import summed
@@ -48,7 +49,7 @@ RESOURCES = (
 Own = Annotated[bool, Query(description="Only of the worker that answers.")]
 
 
-def build_api(services: Services, version: str) -> FastAPI:
+def build_api(services: Services, version: str, asyncapi: dict[str, Any]) -> FastAPI:
     app = FastAPI(
         title="CSMS", version=version, openapi_url="/api/openapi.json", docs_url=None, redoc_url=None,
         redirect_slashes=False,
@@ -70,6 +71,7 @@ def build_api(services: Services, version: str) -> FastAPI:
 
     app.include_router(resources)
     _add_probes(app, services)
+    app.include_router(documentation(asyncapi))
     return app
 
 
