@@ -22,9 +22,9 @@ from prometheus_client.registry import Collector
 
 import csms.blocks  # noqa: F401  Registers the handlers.
 from csms.blocks.dispatch import Policy
+from csms.bus import asyncapi
 from csms.cluster.membership import Membership
 from csms.cluster.steering import Steering
-from csms.bus import asyncapi
 from csms.delivery import Delivery
 from csms.domain.credentials import KEY_BYTES, Vault, new_api_key
 from csms.domain.ports import StorageUnavailable
@@ -46,7 +46,6 @@ from csms.storage.outbox import Outbox
 from csms.storage.place import StartError, control_path, is_postgres, remedy, shown, sqlite_path
 from csms.storage.queries import Queries
 from csms.storage.records import Records, open_records
-from csms.storage.webhooks import Webhooks
 from csms.trust.authority import AuthorityFolderError
 from csms.trust.parts import Certificates, Choices, certificates
 from csms.web.access import Trusted
@@ -116,13 +115,8 @@ async def open_system(settings: Settings) -> AsyncIterator[System]:
             station_changed=gateway.station_changed,
             tariff_changed=records.tariff_changed,
             token_changed=records.token_changed,
-            follow=delivery.stream.open,
+            delivery=delivery,
             trail=gateway.trail,
-            webhooks=Webhooks(database),
-            webhooks_changed=delivery.webhooks.changed,
-            webhook_secret=delivery.webhook_secret,
-            webhook_test=delivery.sender.test,
-            check_url=delivery.outbound.check_url,
             certificate_revoked=issued.revoked(gateway.certificate_revoked),
         )
         api = build_api(services, release(), asyncapi.document(release()))

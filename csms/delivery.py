@@ -24,6 +24,7 @@ from csms.settings import Settings
 from csms.storage.database import Database
 from csms.storage.outbox import Outbox
 from csms.storage.place import StartError, is_postgres
+from csms.storage.webhooks import Webhooks
 
 _DRAIN = 2.0  # s
 
@@ -35,7 +36,12 @@ class Delivery:
     """Server-sent events, on every node; MQTT, webhooks and the outbox' bounds, on one node at a time."""
 
     def __init__(
-        self, settings: Settings, database: Database, outbox: Outbox, vault: Vault, clock: Callable[[], datetime]
+        self,
+        settings: Settings,
+        database: Database,
+        outbox: Outbox,
+        vault: Vault,
+        clock: Callable[[], datetime],
     ):
         self._settings = settings
         self._database = database
@@ -44,10 +50,15 @@ class Delivery:
         self._clock = clock
         poll = 0.25 if is_postgres(settings.database_url) else 5.0  # What other nodes commit wakes nobody here.
         self.stream = Stream(outbox, StreamOptions(most_readers=settings.event_readers, poll=poll))
-        self.outbound = Outbound(settings.outbound_allowed)
+        self.webhooks = Webhooks(database)
+        self.follow = self.stream.open
+        outbound = Outbound(settings.outbound_allowed)
+        self.check_url = outbound.check_url
         sending = WebhookOptions(poll=poll)
-        self.sender = Sender(self.outbound, vault, clock, sending)
-        self.webhooks = WebhookDelivery(database, outbox, self.sender, options=sending, clock=clock)
+        sender = Sender(outbound, vault, clock, sending)
+        self.test_webhook = sender.test
+        self._deliveries = WebhookDelivery(database, outbox, sender, options=sending, clock=clock)
+        self.webhooks_changed = self._deliveries.changed
         self._publisher: MqttPublisher | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -79,7 +90,7 @@ class Delivery:
         retention = timedelta(days=settings.event_retention_days)
         bounded = partial(keep_bounded, outbox, retention=retention, most=settings.event_most_rows, clock=self._clock)
         self._tasks.append(asyncio.create_task(lead(bounded), name="outbox-retention"))
-        self._tasks.append(asyncio.create_task(lead(self.webhooks.run), name="webhooks"))
+        self._tasks.append(asyncio.create_task(lead(self._deliveries.run), name="webhooks"))
         self.stream.start()
 
     async def stop(self) -> None:

@@ -51,7 +51,7 @@ async def follow_events(
     """
     wanted = event_filter(caller.within(operator), type or [], station_id or [])
     try:
-        stream = await services.follow(wanted, last_event_id or after, request.scope.get(ABORT))
+        stream = await services.delivery.follow(wanted, last_event_id or after, request.scope.get(ABORT))
     except ValueError as error:
         raise Problem(422, str(error), path="after") from None
     except RuntimeError as error:

@@ -23,10 +23,6 @@ from csms.storage.queries import Queries
 from csms.storage.webhooks import Webhooks
 from csms.web.siblings import ALONE, Siblings
 
-# (which, behind which event_id, how to end the connection) → bytes of server-sent events; ValueError for an id that is
-# none, RuntimeError when events cannot be followed.
-Follow = Callable[[EventFilter, str | None, Callable[[], None] | None], Awaitable[AsyncIterator[bytes]]]
-
 
 class Attempt(Protocol):
     """How a request to a webhook went. `status` None: it was not reached; `error` None: taken."""
@@ -34,6 +30,25 @@ class Attempt(Protocol):
     status: int | None
     error: str | None
     seconds: float
+
+
+class Delivery(Protocol):
+    """What carries events to those who follow them."""
+
+    webhooks: Webhooks
+
+    async def follow(
+        self, wanted: EventFilter, after: str | None, abort: Callable[[], None] | None
+    ) -> AsyncIterator[bytes]:
+        """Server-sent events behind an event_id; `abort` ends the connection of a reader that is too slow.
+
+        ValueError for an id that is none, RuntimeError when events cannot be followed.
+        """
+
+    def webhooks_changed(self) -> None: ...
+    def webhook_secret(self, salt: bytes) -> str: ...
+    async def test_webhook(self, webhook: Webhook) -> Attempt: ...
+    def check_url(self, url: str) -> None: ...  # ValueError for one that must not be called
 
 
 class Trail(Protocol):
@@ -59,14 +74,9 @@ class Services:
     station_changed: Callable[[int, dict[str, Any]], None]  # (station number, changed columns)
     tariff_changed: Callable[[int], None]  # (operator id)
     token_changed: Callable[[int, str], None]  # (operator id, value)
-    follow: Follow
+    delivery: Delivery
     trail: Trail
     certificate_revoked: Callable[[int, str], Awaitable[None]]  # (station number, serial number)
-    webhooks: Webhooks
-    webhooks_changed: Callable[[], None]
-    webhook_secret: Callable[[bytes], str]  # As it is shown, for a salt.
-    webhook_test: Callable[[Webhook], Awaitable[Attempt]]
-    check_url: Callable[[str], None]  # ValueError for one that must not be called
     siblings: Siblings = ALONE  # The other workers of this machine.
 
     def write(self, job: Callable[[sa.Connection], Any]) -> Awaitable[Any]:

@@ -87,7 +87,7 @@ async def list_webhooks(
 ) -> Page[WebhookView]:  # fmt: skip
     """In the order in which they were made, each with the state of its deliveries."""
     after = 0 if cursor is None else number(cursor)
-    found = await services.webhooks.page(caller.within(operator), after, limit + 1)
+    found = await services.delivery.webhooks.page(caller.within(operator), after, limit + 1)
     more = str(found[limit - 1].id) if len(found) > limit else None
     return Page(items=[await _view(services, webhook) for webhook in found[:limit]], next=more)
 
@@ -108,8 +108,8 @@ async def add_webhook(
     id = await services.write(storage.create(operator_id, fields, salt, services.clock(), MOST))
     if id is None:
         raise Problem(409, f"There are {MOST} webhooks already: remove one, or take a message broker for more.")
-    services.webhooks_changed()
-    return await _view(services, await _find(services, caller, id), secret=services.webhook_secret(salt))
+    services.delivery.webhooks_changed()
+    return await _view(services, await _find(services, caller, id), secret=services.delivery.webhook_secret(salt))
 
 
 @router.get("/webhooks/{id}", responses=described(404))
@@ -126,7 +126,7 @@ async def change_webhook(id: int, change: WebhookChange, services: ServicesOf, c
     fields = {name: value for name, value in fields.items() if value is not None or name == "description"}
     _check(services, fields)
     await services.write(storage.change(id, fields))
-    services.webhooks_changed()
+    services.delivery.webhooks_changed()
     return await _view(services, await _find(services, caller, id))
 
 
@@ -135,7 +135,7 @@ async def delete_webhook(id: int, services: ServicesOf, caller: Editor) -> None:
     """Nothing is sent to it any more; events that wait for it alone are let go."""
     await _find(services, caller, id)
     await services.write(storage.delete(id))
-    services.webhooks_changed()
+    services.delivery.webhooks_changed()
 
 
 @router.post("/webhooks/{id}/secret", responses=described(404))
@@ -144,14 +144,14 @@ async def renew_secret(id: int, services: ServicesOf, caller: Editor) -> Webhook
     await _find(services, caller, id)
     salt = secrets.token_bytes(16)
     await services.write(storage.change(id, {"salt": salt}))
-    services.webhooks_changed()
-    return await _view(services, await _find(services, caller, id), secret=services.webhook_secret(salt))
+    services.delivery.webhooks_changed()
+    return await _view(services, await _find(services, caller, id), secret=services.delivery.webhook_secret(salt))
 
 
 @router.post("/webhooks/{id}/test", responses=described(404))
 async def test_webhook(id: int, services: ServicesOf, caller: Editor) -> TestView:
     """Send it one event of type `webhook.test` now, whatever the state of its deliveries."""
-    attempt = await services.webhook_test(await _find(services, caller, id))
+    attempt = await services.delivery.test_webhook(await _find(services, caller, id))
     return TestView(
         delivered=attempt.error is None, status=attempt.status, error=attempt.error,
         milliseconds=round(attempt.seconds * 1000),
@@ -159,7 +159,7 @@ async def test_webhook(id: int, services: ServicesOf, caller: Editor) -> TestVie
 
 
 def _check(services: Services, fields: dict) -> None:
-    for name, check in (("url", services.check_url), ("types", types_of)):
+    for name, check in (("url", services.delivery.check_url), ("types", types_of)):
         if name in fields:
             try:
                 check(fields[name])
@@ -168,7 +168,7 @@ def _check(services: Services, fields: dict) -> None:
 
 
 async def _find(services: Services, caller: Caller, id: int) -> Webhook:
-    webhook = await services.webhooks.find(id) if abs(id) < 1 << 63 else None
+    webhook = await services.delivery.webhooks.find(id) if abs(id) < 1 << 63 else None
     if webhook is None or caller.operator not in (None, webhook.operator):
         raise Problem(404, _NOT_FOUND.format(id))
     return webhook
@@ -176,7 +176,7 @@ async def _find(services: Services, caller: Caller, id: int) -> Webhook:
 
 async def _view(services: Services, webhook: Webhook, secret: str | None = None) -> WebhookView:
     delivery = DeliveryView(
-        circuit=webhook.circuit(services.clock()), waiting=await services.webhooks.lag(webhook.id),
+        circuit=webhook.circuit(services.clock()), waiting=await services.delivery.webhooks.lag(webhook.id),
         failures=webhook.failures, error=webhook.error, attempted_at=webhook.attempted_at,
         delivered_at=webhook.delivered_at, next_attempt_at=webhook.next_attempt_at,
     )  # fmt: skip

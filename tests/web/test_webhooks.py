@@ -108,7 +108,7 @@ async def test_test_delivery_tells_what_the_receiver_said(
     async def answered(webhook: object) -> Attempt:
         return Attempt(503, "it answered 503", None, 0.25)
 
-    monkeypatch.setattr(system.api.state.services, "webhook_test", answered)
+    monkeypatch.setattr(system.delivery, "test_webhook", answered)
     id = (await api.post("/api/v1/webhooks", json={"url": URL})).json()["id"]
     found = (await api.post(f"/api/v1/webhooks/{id}/test")).json()
     assert found == {"delivered": False, "status": 503, "error": "it answered 503", "milliseconds": 250}
