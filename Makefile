@@ -11,7 +11,7 @@ QUICK := not journey and not live
 PLAIN := $(QUICK) and not fuzz and not disk
 PLAIN_TESTS := tests/domain tests/ocpp tests/blocks tests/simulators tests/house
 
-.PHONY: demo test test-plain conformance fuzz bench bench-quick lint format clean
+.PHONY: demo test test-plain conformance fuzz bench bench-quick bench-scale lint format clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.installed  ## a server with simulated stations charging on it, for FOR seconds
@@ -38,6 +38,11 @@ bench: $(VENV)/.installed-dev  ## our server against the baseline, six minutes; 
 
 bench-quick: $(VENV)/.installed-dev  ## the same, rough, in a minute
 	@$(BIN)/python -m benchmarks --quick
+
+bench-scale: STATIONS = 50000
+bench-scale: $(VENV)/.installed-dev  ## a large network on this machine: STATIONS connect, live, and all come back at once
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.prepare
+	@$(BIN)/python -m benchmarks.scale --stations $(STATIONS)
 
 format: $(VENV)/.installed-dev
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .

@@ -68,23 +68,23 @@ def our_server(folder: Path, names: Iterable[str], root: Path = ROOT) -> Iterato
     """`csms serve` of a checkout, on a database on disk that knows these stations, each with a password."""
     database = folder / "csms.db"
     _fill(database, names)
-    port, http = _free_port(), _free_port()
+    port, http = free_port(), free_port()
     environment = {
         **{key: value for key, value in os.environ.items() if not key.startswith("CSMS_")}, **SETTINGS,
         "CSMS_DATABASE_URL": f"sqlite:///{database}", "CSMS_OCPP_PORT": str(port), "CSMS_HTTP_PORT": str(http),
     }  # fmt: skip
     with _process([sys.executable, "-m", "csms", "serve"], folder / "csms.log", environment, root) as process:
-        _await_port(process, port, folder / "csms.log")
+        await_port(process, port, folder / "csms.log")
         yield Server("csms", process, port, "/ocpp", database)
 
 
 @contextmanager
 def baseline_server(folder: Path) -> Iterator[Server]:
     """The yardstick: `ocpp` and `websockets`, stores nothing, checks the same password."""
-    port, log = _free_port(), folder / "baseline.log"
+    port, log = free_port(), folder / "baseline.log"
     command = [sys.executable, "-m", "benchmarks.baseline", "--port", str(port), "--password", PASSWORD]
     with _process(command, log, dict(os.environ)) as process:
-        _await_port(process, port, log)
+        await_port(process, port, log)
         yield Server("baseline", process, port, "")
 
 
@@ -134,13 +134,13 @@ def _process(
                 process.wait()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
 
 
-def _await_port(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+def await_port(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
     until = monotonic() + 30
     while monotonic() < until and process.poll() is None:
         try:

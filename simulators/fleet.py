@@ -79,6 +79,7 @@ class Fleet:
         self._dialling: set[asyncio.Task[None]] = set()
         self._room = asyncio.Semaphore(_MAX_DIALLING)
         self._stop = asyncio.Event()
+        self._enough = False
         self._started = loop.time()
         self._seconds: float | None = None
 
@@ -87,7 +88,7 @@ class Fleet:
         self._started = asyncio.get_running_loop().time()
         loop = asyncio.get_running_loop()
         ticker = asyncio.create_task(self._tick(), name="fleet ticker")
-        incidents = [loop.call_later(incident.at, self._befall, incident) for incident in self.orders.incidents]
+        incidents = [loop.call_later(incident.at, self.befall, incident) for incident in self.orders.incidents]
         try:
             await self._ramp_up()
             with contextlib.suppress(TimeoutError):
@@ -101,6 +102,10 @@ class Fleet:
                 task.cancel()
             await asyncio.gather(ticker, *self._dialling, return_exceptions=True)
             self._seconds = asyncio.get_running_loop().time() - self._started
+
+    def stop_ramp(self) -> None:
+        """Connect no more stations than have begun to."""
+        self._enough = True
 
     def stop(self) -> None:
         """End the run now, gracefully."""
@@ -122,7 +127,7 @@ class Fleet:
             due = int((number + 1) * self.orders.ramp * TICK / 20)
             for station in self.stations[int(number * self.orders.ramp * TICK / 20) : due]:
                 station.connect()
-            if due >= len(self.stations) or self._stop.is_set() or not self._left():
+            if due >= len(self.stations) or self._enough or self._stop.is_set() or not self._left():
                 return
             await asyncio.sleep(TICK / 20)
 
@@ -155,7 +160,8 @@ class Fleet:
             for station in self.stations:
                 station.tick(now)
 
-    def _befall(self, incident: Incident) -> None:
+    def befall(self, incident: Incident) -> None:
+        """Let it happen now."""
         if not self.ending:
             for station in self.stations:
                 if incident.befalls(station.plan):

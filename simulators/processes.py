@@ -6,20 +6,24 @@ import asyncio
 import multiprocessing
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from enum import Enum, auto
 from multiprocessing.connection import Connection, wait
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from simulators.fleet import Fleet
 from simulators.histogram import Histogram
+from simulators.incidents import Incident
 from simulators.national import Part
 from simulators.runs import Run, check, drive, on_a_fast_loop
 from simulators.screen import LINE_EVERY
 
 _TELL = 1.0  # s
+
+_End = tuple[dict[str, Any], Histogram, "str | None"]  # (summary, latencies, why the last one was refused)
 
 # Numbers of a summary that stand for the whole fleet when added up.
 _SUMS = (
@@ -33,13 +37,33 @@ class ProcessLost(Exception):
     """A process of the fleet ended before its time."""
 
 
-def drive_in(run: Run, processes: int) -> dict[str, Any]:
+class State(NamedTuple):
+    """How the whole fleet is doing."""
+
+    seconds: float  # Real ones, since its start.
+    connected: int
+    stations: int
+    answered: int
+    owed: int
+
+
+class Word(Enum):
+    """What whoever watches a fleet may have it do."""
+
+    ENOUGH = auto()  # Connect no more stations.
+    END = auto()  # End the run now, gracefully.
+
+
+Watch = Callable[[State], "Word | Incident | None"]  # Told once a second.
+
+
+def drive_in(run: Run, processes: int, watch: Watch | None = None) -> dict[str, Any]:
     """Drive the run in so many processes; the summary of all of them together. ProcessLost when one dies."""
     check(run)
     spawn = multiprocessing.get_context("spawn")
     pipes, children = [], []
     for number in range(processes):
-        ours, theirs = spawn.Pipe(duplex=False)
+        ours, theirs = spawn.Pipe()
         part = msgspec.structs.replace(run, part=Part(number, processes))
         child = spawn.Process(target=_child, args=(part, theirs), name=f"fleet-{number + 1}")
         child.start()
@@ -47,7 +71,7 @@ def drive_in(run: Run, processes: int) -> dict[str, Any]:
         pipes.append(ours)
         children.append(child)
     with _signals_passed_to(children):
-        summaries = _followed(pipes, children)
+        summaries = _followed(pipes, children, watch or _Lines())
     for child in children:
         child.join()
     return _sum(summaries)
@@ -63,15 +87,39 @@ def _child(run: Run, pipe: Connection) -> None:
 async def _tell(fleet: Fleet, pipe: Connection) -> None:
     while True:
         await asyncio.sleep(_TELL)
+        while pipe.poll():
+            match pipe.recv():
+                case Word.ENOUGH:
+                    fleet.stop_ramp()
+                case Word.END:
+                    fleet.stop()
+                case Incident() as incident:
+                    fleet.befall(incident)
         tally = fleet.tally
         pipe.send(("now", (fleet.seconds, tally.connected, len(fleet.stations), tally.answered, fleet.unacknowledged)))
 
 
-def _followed(pipes: list[Connection], children: list[Any]) -> list[tuple[dict[str, Any], Histogram, str | None]]:
-    """Show how it goes until every process has told its end."""
-    state: dict[Connection, tuple] = {}
-    ended: list[tuple[dict[str, Any], Histogram, str | None]] = []
-    open_, told = list(pipes), 0.0
+class _Lines:
+    """Shows it as lines, now and then."""
+
+    def __init__(self) -> None:
+        self._told = 0.0
+
+    def __call__(self, now: State) -> None:
+        if now.seconds - self._told >= LINE_EVERY:
+            self._told = now.seconds
+            print(
+                f"{now.seconds:.0f} s: {now.connected} of {now.stations} stations connected, {now.answered} messages "
+                f"answered, {now.owed} messages owed",
+                file=sys.stderr, flush=True,
+            )  # fmt: skip
+
+
+def _followed(pipes: list[Connection], children: list[Any], watch: Watch) -> list[_End]:
+    """Listen until every process has told its end."""
+    told: dict[Connection, tuple] = {}
+    ended: list[_End] = []
+    open_, at = list(pipes), 0.0
     while open_:
         for pipe in wait(open_):
             try:
@@ -86,20 +134,21 @@ def _followed(pipes: list[Connection], children: list[Any]) -> list[tuple[dict[s
                 ended.append(tuple(rest))
                 open_.remove(pipe)
             else:
-                state[pipe] = rest[0]
-        seconds = max((each[0] for each in state.values()), default=0.0)
-        if len(state) == len(pipes) and seconds - told >= LINE_EVERY and open_:
-            told = seconds
-            _, connected, stations, answered, owed = (sum(column) for column in zip(*state.values(), strict=True))
-            print(
-                f"{seconds:.0f} s: {connected} of {stations} stations connected, {answered} messages answered, "
-                f"{owed} messages owed",
-                file=sys.stderr, flush=True,
-            )  # fmt: skip
+                told[pipe] = rest[0]
+        if open_ and len(told) == len(pipes) and (now := _whole(told)).seconds - at >= _TELL:
+            at = now.seconds
+            word = watch(now)
+            for pipe in open_ if word is not None else ():
+                pipe.send(word)
     return ended
 
 
-def _sum(parts: list[tuple[dict[str, Any], Histogram, str | None]]) -> dict[str, Any]:
+def _whole(told: dict[Connection, tuple]) -> State:
+    seconds, *counts = zip(*told.values(), strict=True)
+    return State(max(seconds), *map(sum, counts))
+
+
+def _sum(parts: list[_End]) -> dict[str, Any]:
     summaries = [summary for summary, _, _ in parts]
     whole: dict[str, Any] = {name: sum(summary[name] for summary in summaries) for name in _SUMS}
     for name in ("refused", "errors"):

@@ -87,6 +87,11 @@ class Postgres:
         """The UNIX socket it listens on."""
         return self.folder / ".s.PGSQL.5432"
 
+    @property
+    def pid(self) -> int:
+        """The postmaster's."""
+        return self._process.pid
+
     def kill(self) -> None:
         """As a crash would: the first process at once, its children by their own watch over it."""
         self._process.kill()

@@ -14,6 +14,7 @@ import msgspec
 import typer
 
 from csms.cli.client import Client, CommandError, with_client
+from csms.cli.network import import_network, is_network
 from csms.cli.show import Config, Json, OperatorName, ServerUrl, moment, put_json, run, table
 
 app = typer.Typer(help="Chargers: add, list, show, import.", no_args_is_help=True)
@@ -106,7 +107,12 @@ def show(
 
 @app.command("import")
 def import_(
-    file: Annotated[Path, typer.Argument(help='NDJSON: {"id": "CP-1"} a line; "password": null for none.')],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help='NDJSON: {"id": "CP-1"} a line ("password": null for none), or what `csms-sim network` wrote.'
+        ),
+    ],
     operator: OperatorName = "default",
     passwords: Annotated[Path | None, typer.Option(help="Where to write generated passwords (NDJSON).")] = None,
     config: Config = None,
@@ -116,13 +122,21 @@ def import_(
     """Add or change many chargers, with progress."""
     if not file.is_file():
         raise typer.BadParameter(f"there is no file {file}", param_hint="FILE")
+    quiet = as_json or not sys.stderr.isatty()
+    if is_network(file):
+        report = run(lambda: with_client(config, lambda c: import_network(c, file, quiet), server), as_json)
+        _tell_imported(report, as_json)
+        return
     lines = [line for line in file.read_bytes().splitlines() if line.strip()]
 
     async def work(client: Client) -> dict[str, Any]:
         with _passwords_file(passwords, lines) as kept:
-            return await _import(client, lines, operator, kept, quiet=as_json or not sys.stderr.isatty())
+            return await _import(client, lines, operator, kept, quiet=quiet)
 
-    report = run(lambda: with_client(config, work, server), as_json)
+    _tell_imported(run(lambda: with_client(config, work, server), as_json), as_json)
+
+
+def _tell_imported(report: dict[str, Any], as_json: bool) -> None:
     if as_json:
         put_json(report)
     else:

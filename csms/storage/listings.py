@@ -118,7 +118,7 @@ STATION = (
         stations.c.id.label("number"), stations.c.operator_id, stations.c.identity.label("id"), _OPERATOR,
         locations.c.code.label("location"), stations.c.admission, stations.c.registration, stations.c.strict,
         stations.c.security_profile, stations.c.version, stations.c.vendor, stations.c.model, stations.c.serial,
-        stations.c.firmware, stations.c.connected_at, stations.c.last_seen_at, stations.c.booted_at,
+        stations.c.firmware, stations.c.current, stations.c.max_power_w, stations.c.connected_at, stations.c.last_seen_at, stations.c.booted_at,
         stations.c.created_at, stations.c.password_hash.is_not(None).label("has_password"),
     )
     .join_from(stations, operators, stations.c.operator_id == operators.c.id)

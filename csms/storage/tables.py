@@ -67,6 +67,14 @@ operators = Table(
     Column("display_name", Text),
 )  # fmt: skip
 
+places = Table(  # What exists in the country, whoever is there: cities, service areas of highways.
+    "places", metadata,
+    Column("code", String(64), primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("latitude", Float, nullable=False), Column("longitude", Float, nullable=False),  # Degrees, WGS-84.
+)  # fmt: skip
+
 locations = Table(  # Where stations stand.
     "locations", metadata,
     Column("id", Id, primary_key=True),
@@ -77,6 +85,7 @@ locations = Table(  # Where stations stand.
     Column("latitude", Float), Column("longitude", Float),  # Degrees, WGS-84; both or neither.
     Column("kind", String(32), nullable=False),
     Column("service_area", String(64)),  # Of a highway, where it is in one: that area's code.
+    Column("place", String(64)),  # The city it is in, by its code.
     Column("created_at", Instant, nullable=False), Column("changed_at", Instant, nullable=False),
     UniqueConstraint("operator_id", "code"),
     Index(None, "code", "operator_id"),
@@ -104,6 +113,9 @@ stations = Table(
     Column("booted_at", Instant),
     Column("created_at", Instant, nullable=False),
     Column("location_id", ForeignKey("locations.id")),
+    Column("current", String(2)),  # AC or DC, where it is known.
+    Column("max_power_w", BigInteger),
+    Column("outlets", Integer),  # That it has, as whoever added it says; null: those that it reported.
     UniqueConstraint("operator_id", "identity"),
     Index(None, "identity", "operator_id"),
     Index(None, "created_at", "id"), Index(None, "operator_id", "created_at", "id"),

@@ -14,6 +14,7 @@ from csms.web import (
     commands,
     events,
     locations,
+    network,
     operators,
     problems,
     sessions,
@@ -34,6 +35,7 @@ PREFIX = "/api/v1"
 RESOURCES = (
     operators,
     locations,
+    network,
     stations,
     tokens,
     sessions,

@@ -91,6 +91,8 @@ class StationView(Shape):
     model: str | None = None
     serial: str | None = None
     firmware: str | None = None
+    current: str | None = Field(None, description="AC or DC, where it is known.")
+    max_power_w: int | None = Field(None, description="W that it gives in all.")
     connected_at: datetime | None = None
     last_seen_at: datetime | None = None
     booted_at: datetime | None = None
@@ -112,6 +114,8 @@ class StationChange(Request):
     admission: Admission | None = Field(None, description="What its next boot is answered.")
     strict: bool | None = Field(None, description="Repair nothing that it sends (certification runs).")
     location: str | None = Field(None, description="The id of one of the operator's locations; null: none.")
+    current: Literal["AC", "DC"] | None = None
+    max_power_w: int | None = Field(None, ge=0, le=100_000_000, description="W that it gives in all.")
     security_profile: int | None = Field(
         None, ge=1, le=3, description="The lowest that is let in; it rises by itself when the station comes in higher."
     )

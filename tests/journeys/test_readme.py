@@ -103,6 +103,17 @@ async def test_a_charger_is_connected_and_operated_as_the_readme_says(shell: She
     await operate_over_http(shell, password)
 
 
+async def test_a_thousandth_of_a_country_runs_as_the_readme_says(shell: Shell) -> None:
+    await shell.serve()
+    commands = commands_of("A whole country: 1.02 million piles")
+    for command in commands[:-1]:
+        out = await shell.run(command)
+    assert "13" in out and "1020" in out
+    run = commands[-1].replace("--for 60", "--for 12").replace("all@30", "all@8")
+    told = json.loads(await shell.run(f"{run} --url ws://127.0.0.1:{shell.ocpp_port}/ocpp --ramp 300 --drain 5 --json"))
+    assert told["stations_connected"] > 1000
+
+
 async def operate_over_http(shell: Shell, password: str) -> None:
     url = f"ws://127.0.0.1:{shell.ocpp_port}/ocpp"
     station = asyncio.create_task(

@@ -56,6 +56,11 @@ class Broker:
     def url(self) -> str:
         return f"{'mqtts' if self._tls else 'mqtt'}://csms:p%40ss%2Fw%C3%B6rd@127.0.0.1:{self.port}"
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def deny_writing(self, denied: bool) -> None:
         """From the next start on, the user may only read."""
         self._denied = denied

@@ -1,0 +1,245 @@
+"""A large network on this machine: connect, hold, storm, measure. `python -m benchmarks.scale --stations 50000`.
+
+Server and fleet share the machine; each is measured on its own. The ramp stops by itself when memory runs short.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from benchmarks import machine
+from benchmarks.listener import EventListener
+from benchmarks.network import Place, imported, network_file, place
+from benchmarks.processes import Kernel, cpu, kernel, memory, tree
+from benchmarks.servers import allow_connections
+from benchmarks.stations import BenchmarkError
+from simulators.incidents import Incident
+from simulators.processes import State, Word, drive_in
+from simulators.runs import Run
+
+_A_FLEET_PROCESS = 15_000  # Stations: below what one process may open.
+_SETTLED = 10  # s after the last station came, before the hold begins.
+_BACK = 0.99  # Of the stations: then a storm is over.
+_LONGEST_STORM = 900  # s
+_STALLED = 60  # s without another station: the ramp has come as far as it comes.
+
+
+@dataclass
+class Mark:
+    """What had been used, and how far the fleet was, at a moment."""
+
+    at: float
+    state: State
+    server_cpu: float
+    fleet_cpu: float
+    others_cpu: float  # Database and broker.
+    server_memory: int = 0
+    fleet_memory: int = 0
+    others_memory: int = 0
+    kernel: Kernel = field(default_factory=kernel)
+
+
+class Watcher:
+    """Takes the fleet from one phase to the next, and marks what was used at each end."""
+
+    def __init__(self, where: Place, listener: EventListener, hold: float, keep_free: int):
+        self._where = where
+        self._listener = listener
+        self._hold_s = hold
+        self._keep_free = keep_free
+        self._phase, self._since = "ramp", monotonic()
+        self._grown = (0, monotonic())  # Most stations so far, and since when.
+        self.marks: dict[str, Mark] = {}
+        self.why = "all stations connected"
+        self.steps: list[dict[str, float]] = []
+        self._before_storm = 0
+        self.back_after: float | None = None  # s
+        self.lowest = 0  # Connected in the storm.
+
+    def __call__(self, now: State) -> Word | Incident | None:
+        print(
+            f"{self._phase:6} {now.seconds:5.0f} s: {now.connected} of {now.stations} connected, {now.answered} answered",
+            file=sys.stderr, flush=True,
+        )  # fmt: skip
+        return getattr(self, f"_{self._phase}")(now)
+
+    def begin(self) -> None:
+        """Before anything is connected."""
+        self.mark("begin", State(0, 0, 0, 0, 0))
+
+    def mark(self, name: str, state: State) -> None:
+        server, others = tree(self._where.server), [pid for each in self._where.others for pid in tree(each)]
+        own = tree(os.getpid())
+        fleet = [pid for pid in own if pid not in {*server, *others, os.getpid()}]
+        self.marks[name] = Mark(
+            monotonic(), state, cpu(server), cpu(fleet), cpu(others), memory(server), memory(fleet), memory(others)
+        )
+
+    def _ramp(self, now: State) -> Word | None:
+        if now.connected > self._grown[0]:
+            self._grown = (now.connected, monotonic())
+        if len(self.steps) < now.connected // max(1, now.stations // 10):
+            self.steps.append({"connected": now.connected, "s": round(monotonic() - self._since, 1),
+                               "available_gb": round(kernel().available / 1e9, 2)})  # fmt: skip
+        short = kernel().available < self._keep_free
+        stalled = monotonic() - self._grown[1] > _STALLED
+        if now.connected < now.stations and not short and not stalled:
+            return None
+        if now.connected < now.stations:
+            self.why = "memory ran short" if short else f"no station more came within {_STALLED} s"
+        self.mark("connected", now)
+        self._next("settle")
+        return Word.ENOUGH
+
+    def _settle(self, now: State) -> None:
+        if self._passed() > _SETTLED:
+            self.mark("hold", now)
+            self._next("hold")
+
+    def _hold(self, now: State) -> Incident | None:
+        if self._passed() < self._hold_s:
+            return None
+        self.mark("held", now)
+        self._before_storm = self.lowest = now.connected
+        self._next("storm")
+        return Incident("all", now.seconds)
+
+    def _storm(self, now: State) -> Word | None:
+        self.lowest = min(self.lowest, now.connected)
+        if now.connected >= _BACK * self._before_storm and self._passed() > 3:
+            self.back_after = self._passed()
+        elif self._passed() < _LONGEST_STORM:
+            return None
+        self.mark("back", now)
+        self._next("end")
+        return Word.END
+
+    def _end(self, now: State) -> None:
+        """The fleet says goodbye."""
+
+    def _next(self, phase: str) -> None:
+        self._phase, self._since = phase, monotonic()
+        self._listener.phase = phase
+
+    def _passed(self) -> float:
+        return monotonic() - self._since
+
+
+def measured(
+    marks: dict[str, Mark], listener: EventListener, watcher: Watcher, summary: dict[str, Any]
+) -> dict[str, Any]:
+    """The figures, by phase."""
+    begin, connected, hold, held, back = (marks[name] for name in ("begin", "connected", "hold", "held", "back"))
+    stations = max(1, hold.state.connected)
+    answered = held.state.answered - hold.state.answered
+    spent = held.server_cpu - hold.server_cpu
+    whole = {
+        name: getattr(held, f"{name}_cpu") - getattr(hold, f"{name}_cpu") for name in ("server", "fleet", "others")
+    }
+    ramp = connected.at - begin.at
+    return {
+        "stations": hold.state.stations,
+        "connected": hold.state.connected,
+        "stopped_because": watcher.why,
+        "connect_s": round(ramp, 1),
+        "connects_a_second": round(connected.state.connected / ramp),
+        "connects_a_server_cpu_second": round(connected.state.connected / (connected.server_cpu - begin.server_cpu)),
+        "bytes_a_connection": {
+            "server": round((hold.server_memory - begin.server_memory) / stations),
+            "kernel_both_ends": round((hold.kernel.slab - begin.kernel.slab) / stations),
+            "kernel_buffers": round((hold.kernel.tcp - begin.kernel.tcp) / stations),
+            "fleet": round((hold.fleet_memory - begin.fleet_memory) / stations),
+        },
+        "memory_gb": {
+            "server": round(held.server_memory / 1e9, 2), "fleet": round(held.fleet_memory / 1e9, 2),
+            "database_and_broker": round(held.others_memory / 1e9, 2),
+            "available_at_least": round(min(mark.kernel.available for mark in marks.values()) / 1e9, 2),
+        },
+        "hold": {
+            "seconds": round(held.at - hold.at, 1),
+            "messages_a_second": round(answered / (held.at - hold.at), 1),
+            "messages_a_server_cpu_second": round(answered / spent) if spent else None,
+            "cpu_share_of_a_core": {name: round(each / (held.at - hold.at), 3) for name, each in whole.items()},
+        },
+        "storm": {
+            "lowest_connected": watcher.lowest,
+            "seconds_to_99_percent_back": None if watcher.back_after is None else round(watcher.back_after, 1),
+            "server_cpu_s": round(back.server_cpu - held.server_cpu, 1),
+        },
+        "answer_ms": {"p50": summary["latency_p50_ms"], "p99": summary["latency_p99_ms"]},
+        "event_ms": listener.figures(),
+        "answered": summary["answered"],
+        "refused": summary["refused"],
+        "errors": summary["errors"],
+        "steps": watcher.steps,
+    }  # fmt: skip
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__)
+    parser.add_argument("--stations", type=int, default=50_000)
+    parser.add_argument("--workers", type=int, help="processes of the server; with one it runs on SQLite alone")
+    parser.add_argument("--fleet", type=int, help="processes of the fleet")
+    parser.add_argument("--ramp", type=float, default=2_000, help="stations that start to connect in a second")
+    parser.add_argument("--hold", type=float, default=60, help="seconds between ramp and storm")
+    parser.add_argument("--demand", type=float, default=1.0, help="1 is an average day, 3 a holiday")
+    parser.add_argument("--keep-free", type=float, default=1.5, help="GB of memory at which the ramp stops")
+    parser.add_argument("--data", type=Path, default=Path("build"), help="folder on a disk, for database and results")
+    return parser.parse_args()
+
+
+def _run(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    workers = given.workers or -(-given.stations // _A_FLEET_PROCESS)
+    fleet = given.fleet or -(-given.stations // _A_FLEET_PROCESS)
+    file = network_file(folder, given.stations)
+    with place(folder, workers) as where:
+        print(f"importing {given.stations} stations …", file=sys.stderr, flush=True)
+        seconds = imported(where, file)
+        listener = EventListener(where.broker_port, where.broker_user, where.broker_password)
+        watcher = Watcher(where, listener, given.hold, round(given.keep_free * 1e9))
+        watcher.begin()
+        run = Run(
+            url=where.url, stations=given.stations, version="mix", seconds=86_400, speed=1.0, ledger=None,
+            beliefs=None, scenario=None, config=None, network=file, level=given.demand, incidents=(), operator=None,
+            prefix="", seed=0, ramp=given.ramp, tokens=(), password=None, passwords=None, timeout=60.0, drain=5.0,
+            end_sessions=False,
+        )  # fmt: skip
+        with listener:
+            summary = drive_in(run, fleet, watcher)
+    figures = measured(watcher.marks, listener, watcher, summary)
+    return {
+        "workers": workers,
+        "fleet_processes": fleet,
+        "import_s": round(seconds, 1),
+        "demand": given.demand,
+    } | figures
+
+
+def main() -> int:
+    given = _arguments()
+    allow_connections()
+    given.data.mkdir(parents=True, exist_ok=True)
+    try:
+        facts = machine.facts(given.data)
+        with tempfile.TemporaryDirectory(prefix="scale-", dir=given.data.resolve()) as folder:
+            figures = _run(given, Path(folder))
+    except BenchmarkError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+    results = given.data / f"scale-{given.stations}.json"
+    results.write_text(json.dumps({"machine": facts, "figures": figures}, indent=2) + "\n")
+    print(json.dumps(figures, indent=2))
+    print(f"Written: {results}", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
