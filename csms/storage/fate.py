@@ -63,7 +63,7 @@ class Fate:
         while True:
             try:
                 return await self._ask(backend) == self._number
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except Exception as error:  # Whatever it is: as long as nobody has told, nobody knows.
                 tell(error)
             if loop.time() >= until:
                 return None

@@ -198,7 +198,7 @@ class PostgresWriter:
     ) -> None:
         """One transaction; when this returns it is kept, whatever happened to its connection."""
         connection = await self._connected()
-        mark, asked = await self._fate.mark(connection), False
+        mark, backend, asked = await self._fate.mark(connection), connection.get_server_pid(), False
         try:
             node = self.node if held else None
             lock = "" if node is None else f"{holding_lock(node)}; "
@@ -220,7 +220,7 @@ class PostgresWriter:
                 await self._roll_back(connection)
                 raise
             self._leave()
-            if not (asked and await self._was_committed(self._fate, connection.get_server_pid())):
+            if not (asked and await self._was_committed(self._fate, backend)):
                 raise
 
     async def _was_committed(self, fate: Fate, backend: int) -> bool:

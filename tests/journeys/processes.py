@@ -8,11 +8,15 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import asyncpg
+import httpx
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_WITHIN = 30.0
@@ -44,6 +48,8 @@ class ServerProcess:
             "log_level": "warning", "log_format": "json", "rate_messages": 0, **settings,
         }  # fmt: skip
         self.database = self.settings["database_url"]
+        if not self.database.startswith("sqlite:"):
+            self.settings.setdefault("secret_key", "a key for tests only")
         self.said: list[str] = []  # What it announced.
         self._log = directory / "server.log"
         self._process: Process | None = None
@@ -91,6 +97,16 @@ class ServerProcess:
         async with asyncio.timeout(30):
             return await self._process.wait()
 
+    async def health(self, probe: str) -> int:
+        """What /health/live or /health/ready answers."""
+        async with httpx.AsyncClient() as client:
+            return (await client.get(f"{self.http}/health/{probe}", timeout=10)).status_code
+
+    async def until_ready(self, ready: bool = True) -> None:
+        async with asyncio.timeout(30):
+            while (await self.health("ready") == 200) is not ready:
+                await asyncio.sleep(0.05)
+
     async def command(self, *arguments: str) -> Any:
         """A `csms` command with --json."""
         return json.loads(await run_module("csms", *arguments, "--json", env=self.environment))
@@ -113,6 +129,93 @@ async def run_module(
     out, complaints = await process.communicate()
     assert process.returncode in accept, complaints.decode()[-3000:]
     return (complaints if errors else out).decode()
+
+
+class Fleet:
+    """Stations that charge and retry while their server suffers; `verdict` holds what they were told against it."""
+
+    def __init__(self, server: ServerProcess, seconds: float, *, stations: int = 60, drain: float = 40):
+        """`seconds`: how long it runs unless it is ended before."""
+        self._server = server
+        self._ledger = server.directory / "ledger.ndjson"
+        self._beliefs = server.directory / "beliefs.ndjson"
+        self._arguments = (
+            "--url", server.url, "--stations", str(stations), "--version", "mix", "--scenario", "rough",
+            "--speed", "90", "--for", str(seconds), "--drain", str(drain), "--timeout", "5",
+            "--ledger", str(self._ledger), "--beliefs", str(self._beliefs), "--token", "SIM-TOKEN-0001",
+        )  # fmt: skip
+        self._run = asyncio.create_task(self._watched())
+        self._process: Process | None = None
+
+    async def _watched(self) -> dict[str, Any]:
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "simulators", "run", *self._arguments, "--json",
+            env=environment(), stdout=PIPE, stderr=PIPE,
+        )  # fmt: skip
+        try:
+            out, complaints = await self._process.communicate()
+        except asyncio.CancelledError:
+            self._process.kill()
+            raise
+        assert self._process.returncode == 0, complaints.decode()[-3000:]
+        return json.loads(out.decode().strip().splitlines()[-1])
+
+    async def finished(self) -> dict[str, Any]:
+        """The fleet's own summary."""
+        return await self._run
+
+    async def ended(self) -> dict[str, Any]:
+        """The same, and it ends now: what charges is ended, what is owed is told."""
+        self._process.send_signal(signal.SIGINT)
+        return await self._run
+
+    async def verdict(self) -> dict[str, Any]:
+        found = await audit(self._ledger, self._server.database, self._beliefs)
+        figures = ("messages_acknowledged", "messages_unacknowledged", "sessions", "samples", "acknowledged_lost")
+        told = {name: found[name] for name in figures} | {"doubled": found["findings"]["stored_twice"]}
+        print(told)  # For who runs it by hand, with -s.
+        return found
+
+    async def goes_on(self, more: int = 8_000) -> None:
+        """Wait until so many bytes more were told and answered (some 40 lines of the ledger)."""
+        until = self._told() + more
+        async with asyncio.timeout(READY_WITHIN):
+            while self._told() < until:
+                assert not self._run.done(), "the fleet has ended"
+                await asyncio.sleep(0.02)
+
+    def _told(self) -> int:
+        return self._ledger.stat().st_size if self._ledger.exists() else 0
+
+    def refused(self) -> list[str]:
+        """Transaction messages that were answered with an error."""
+        return [line for line in self._ledger.read_text().splitlines() if '"kind":"refused"' in line]
+
+
+async def ask(database: str, sql: str) -> list[tuple[Any, ...]]:
+    """What a database of either engine answers."""
+    if database.startswith("sqlite:"):
+        with contextlib.closing(sqlite3.connect(database.removeprefix("sqlite:///"))) as connection:
+            return connection.execute(sql).fetchall()
+    connection = await asyncpg.connect(database)
+    try:
+        return [tuple(row) for row in await connection.fetch(sql)]
+    finally:
+        await connection.close()
+
+
+async def assert_sound(database: str) -> None:
+    """The database is whole, no sample is an orphan, and the end of each session was told."""
+    if database.startswith("sqlite:"):
+        assert await ask(database, "PRAGMA integrity_check") == [("ok",)]
+        assert await ask(database, "PRAGMA foreign_key_check") == []
+    assert await ask(database, "SELECT count(*) FROM samples WHERE session_id NOT IN (SELECT id FROM sessions)") == [
+        (0,)
+    ]
+    ended = await ask(database, "SELECT count(*) FROM sessions WHERE ended_at IS NOT NULL")
+    texts = [text for (text,) in await ask(database, "SELECT events FROM outbox ORDER BY id")]
+    told = {event["session"] for text in texts for event in json.loads(text) if event["type"] == "session.closed"}
+    assert len(told) == ended[0][0]
 
 
 async def run_fleet(*arguments: str) -> dict[str, Any]:

@@ -53,8 +53,8 @@ async def neighbour(url: str, database: Database):
     await opened.close()
 
 
-async def until(condition) -> None:
-    async with asyncio.timeout(10):
+async def until(condition, seconds: float = 10) -> None:
+    async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.005)
 
