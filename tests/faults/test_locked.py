@@ -42,7 +42,7 @@ async def test_D4_database_locked_for_longer_or_shorter_than_the_patience(make_s
     server = await make_server(storage_patience=LOCKED * share)
     await server.command("token", "add", "SIM-TOKEN-0001")
     fleet = Fleet(server, LOCKED + 6, drain=40 + LOCKED)
-    await asyncio.sleep(2)
+    await fleet.goes_on()
     before = server.resident()
     async with locked(server):
         await server.until_ready(False)

@@ -19,7 +19,7 @@ import asyncpg
 import httpx
 
 ROOT = Path(__file__).resolve().parents[2]
-READY_WITHIN = 30.0
+READY_WITHIN = 60.0
 
 
 def free_port() -> int:
@@ -103,7 +103,7 @@ class ServerProcess:
             return (await client.get(f"{self.http}/health/{probe}", timeout=10)).status_code
 
     async def until_ready(self, ready: bool = True) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(READY_WITHIN):
             while (await self.health("ready") == 200) is not ready:
                 await asyncio.sleep(0.05)
 
