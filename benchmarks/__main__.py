@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import secrets
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -18,10 +19,21 @@ import uvloop
 from benchmarks import machine, measures, report, work
 from benchmarks.measures import FULL, QUICK, Figure, Plan
 from benchmarks.report import Line
-from benchmarks.servers import CLIENT_CORE, Server, allow_connections, baseline_server, our_server, pin
+from benchmarks.servers import (
+    CLIENT_CORE,
+    Server,
+    allow_connections,
+    baseline_server,
+    our_server,
+    pin,
+    server_on_postgres,
+)  # fmt: skip
 from benchmarks.stations import BenchmarkError
+from tests.live.broker import Broker
 
 _BILLING = "paced transactions 2,000/s"
+_ON_POSTGRES = ("1.6 StatusNotification", "1.6 MeterValues", "2.0.1 TransactionEvent 1:8:1")
+_FOLLOWED = "2,000/s, station's bytes to"
 _MOST_LOST = 0.02  # Of the answers, for which a row is written just outside the measurement.
 
 
@@ -56,10 +68,40 @@ class Run:
                     self._add(
                         name, mine, await measures.paced(baseline, talk, rate, plan) if baseline and theirs else None
                     )
+        await self._measure_postgres()
+        await self._measure_followed()
         name = f"memory a connection, {plan.idle:,} idle"
         if self._wants(name):
             with self._servers("memory") as (ours, baseline):
                 self._add(name, await measures.weighed(ours, plan), baseline and await measures.weighed(baseline, plan))
+
+    async def _measure_postgres(self) -> None:
+        kinds = [kind for kind in work.SATURATED if kind.name in _ON_POSTGRES and self._wants(_on_postgres(kind.name))]
+        if not kinds:
+            return
+        folder = self._folder / "postgres"
+        folder.mkdir()
+        theirs = {line.name: line.baseline for line in self.lines}
+        names = measures.station_names(measures.needed(self.plan))
+        async with server_on_postgres(folder, names) as server:
+            for kind in kinds:
+                figure = await measures.saturated(server, kind, self.plan)
+                self._add(_on_postgres(kind.name), figure, theirs.get(kind.name), kind.budget)
+
+    async def _measure_followed(self) -> None:
+        if not self._wants(_FOLLOWED):
+            return
+        folder = self._folder / "followed"
+        folder.mkdir()
+        broker = Broker(folder)
+        broker.start()
+        names, key = measures.station_names(measures.needed(self.plan)), secrets.token_hex(16)
+        try:
+            with our_server(folder, names, CSMS_MQTT_URL=broker.url, CSMS_ADMIN_KEY=key) as server:
+                for name, figure in (await measures.followed(server, broker.url, key, self.plan)).items():
+                    self._add(f"{_FOLLOWED} {name}", figure)
+        finally:
+            broker.kill()
 
     def _wants(self, name: str) -> bool:
         return self._only in name.lower()
@@ -75,6 +117,10 @@ class Run:
         with ExitStack() as stack:
             ours = stack.enter_context(our_server(folder, measures.station_names(measures.needed(self.plan))))
             yield ours, stack.enter_context(baseline_server(folder)) if self._with_baseline else None
+
+
+def _on_postgres(name: str) -> str:
+    return f"PostgreSQL: {name}"
 
 
 def _check_kept(name: str, figure: Figure, before: dict[str, int], after: dict[str, int]) -> None:
@@ -101,6 +147,9 @@ def _notes(facts: dict[str, Any], plan: Plan) -> list[str]:
         f"core 0, the client on core 1; {plan.connections} connections, each with one call under way.",
         f"Durable before answered: SQLite, synchronous=FULL, on {facts['file_system']} ({facts['sync_ms']} ms a sync). "
         "The baseline stores nothing.",
+        "PostgreSQL: its own defaults (fsync and synchronous_commit on), on the client's core; its CPU time is not counted.",
+        "Events: one subscriber over MQTT (mosquitto, QoS 1) and one by server-sent events at the same time; from the "
+        "call's bytes to the event decoded.",
         "Limits: 20 messages/s a station off; pings every 30 s, size, queue and handshake limits on; log from warnings "
         "on; each station has a password.",
         f"Paced: {plan.paced_stations:,} stations, latency counted from when a call was due. Mixture: 6 MeterValues, "

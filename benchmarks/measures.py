@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from time import monotonic
 
 from benchmarks import work
+from benchmarks.followers import Followed, over_mqtt, over_sse
 from benchmarks.servers import Server, settled
-from benchmarks.stations import Crowd
+from benchmarks.stations import BenchmarkError, Crowd
 from benchmarks.work import Kind, Talk, Version
 
 PACED_RATE, BILLING_RATE = 500, 2_000  # calls a second
@@ -113,6 +115,35 @@ async def paced(server: Server, talk: Callable[[], Talk], rate: float, plan: Pla
         plan.paced_stations,
         lambda crowd, meter: crowd.pace(talk, meter, rate, plan.warm_up, plan.paced),
     )
+
+
+async def followed(server: Server, broker_url: str, key: str, plan: Plan) -> dict[str, Figure]:
+    """Transaction messages at a steady rate, while one subscriber follows over MQTT and one by server-sent events."""
+    followed, crowd, meter = Followed(), Crowd(server.port, server.path), Meter(server)
+
+    def both_ends() -> None:
+        if not meter.marks:
+            followed.begin()
+        meter()
+
+    api = f"http://127.0.0.1:{server.http}"
+    async with (
+        followed.following("MQTT subscriber", partial(over_mqtt, broker_url)),
+        followed.following("SSE reader", partial(over_sse, api, key)),
+    ):
+        await crowd.connect(_take(plan.paced_stations), work.V16)
+        crowd.on_sent = followed.sent
+        await crowd.pace(work.billing_16, both_ends, BILLING_RATE, plan.warm_up, plan.paced)
+        answered, _ = crowd.tally
+        await settled(server)
+    await _ended(crowd, server)
+    for name, latency in followed.latency.items():
+        if latency.total < answered * 0.95:
+            raise BenchmarkError(f"{name}: of {answered} messages {latency.total} events arrived")
+    return {
+        name: Figure(answered, *meter.spent, latency.quantile(0.5), latency.quantile(0.99), latency.worst)
+        for name, latency in followed.latency.items()
+    }
 
 
 async def arrivals(server: Server, plan: Plan) -> Figure:

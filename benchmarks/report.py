@@ -28,7 +28,7 @@ def ratio(line: Line) -> float | None:
     return line.ours.per_cpu_second / line.baseline.per_cpu_second
 
 
-HEAD = ("", "ours", "baseline", "ratio", "budget", "answer p50 / p99")
+HEAD = ("", "ours", "baseline", "ratio", "budget", "p50 / p99")
 
 
 def cells(line: Line) -> tuple[str, ...]:

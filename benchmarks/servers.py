@@ -10,17 +10,22 @@ import socket
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
+
+import asyncpg
+import pytest
 
 from benchmarks.stations import PASSWORD, BenchmarkError
 from benchmarks.work import TOKEN
 from csms.domain.credentials import Vault
 from csms.domain.tokens import folded
 from csms.storage.database import migrate
+from tests.postgres import database as fresh
+from tests.postgres import running
 
 ROOT = Path(__file__).parent.parent
 SERVER_CORE, CLIENT_CORE = 0, 1
@@ -44,6 +49,7 @@ class Server:
     port: int
     path: str
     database: Path | None = None
+    http: int = 0
 
     def cpu(self) -> float:
         """CPU seconds of all its threads so far, user and system."""
@@ -64,18 +70,38 @@ class Server:
 
 
 @contextmanager
-def our_server(folder: Path, names: Iterable[str], root: Path = ROOT) -> Iterator[Server]:
+def our_server(folder: Path, names: Iterable[str], root: Path = ROOT, **settings: str) -> Iterator[Server]:
     """`csms serve` of a checkout, on a database on disk that knows these stations, each with a password."""
     database = folder / "csms.db"
     _fill(database, names)
+    with _serving(folder, f"sqlite:///{database}", root, settings) as server:
+        server.database = database
+        yield server
+
+
+@asynccontextmanager
+async def server_on_postgres(folder: Path, names: Iterable[str]) -> AsyncIterator[Server]:
+    """The same on PostgreSQL, with its durable defaults; it works on the client's core."""
+    try:
+        with running() as postgres:
+            url = await fresh(postgres)
+            await _fill_postgres(url, names)
+            with _serving(folder, url, ROOT, {}) as server:
+                yield server
+    except pytest.skip.Exception as reason:
+        raise BenchmarkError(str(reason)) from None
+
+
+@contextmanager
+def _serving(folder: Path, database_url: str, root: Path, settings: dict[str, str]) -> Iterator[Server]:
     port, http = free_port(), free_port()
     environment = {
-        **{key: value for key, value in os.environ.items() if not key.startswith("CSMS_")}, **SETTINGS,
-        "CSMS_DATABASE_URL": f"sqlite:///{database}", "CSMS_OCPP_PORT": str(port), "CSMS_HTTP_PORT": str(http),
+        **{key: value for key, value in os.environ.items() if not key.startswith("CSMS_")}, **SETTINGS, **settings,
+        "CSMS_DATABASE_URL": database_url, "CSMS_OCPP_PORT": str(port), "CSMS_HTTP_PORT": str(http),
     }  # fmt: skip
     with _process([sys.executable, "-m", "csms", "serve"], folder / "csms.log", environment, root) as process:
         await_port(process, port, folder / "csms.log")
-        yield Server("csms", process, port, "/ocpp", database)
+        yield Server("csms", process, port, "/ocpp", http=http)
 
 
 @contextmanager
@@ -98,6 +124,23 @@ def allow_connections() -> None:
     """As many open files as the system allows; processes that are started inherit it."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+async def _fill_postgres(url: str, names: Iterable[str]) -> None:
+    vault = Vault(_SECRET.encode())
+    connection = await asyncpg.connect(url)
+    try:
+        operator = await connection.fetchval("INSERT INTO operators (name) VALUES ('default') RETURNING id")
+        await connection.execute(
+            "INSERT INTO tokens (operator_id, folded, value, status, created_at) VALUES ($1, $2, $3, 'accepted', 0)",
+            operator, folded(TOKEN), TOKEN,
+        )  # fmt: skip
+        await connection.executemany(
+            "INSERT INTO stations (operator_id, identity, password_hash, created_at) VALUES ($1, $2, $3, 0)",
+            [(operator, name, vault.station_hash("default", name, PASSWORD.encode())) for name in names],
+        )
+    finally:
+        await connection.close()
 
 
 def _fill(database: Path, names: Iterable[str]) -> None:

@@ -54,6 +54,7 @@ class Station(asyncio.Protocol):
         "_transport",
         "closing",
         "due",
+        "name",
         "next_call",
         "on_answer",
         "on_lost",
@@ -61,7 +62,8 @@ class Station(asyncio.Protocol):
         "talk",
     )
 
-    def __init__(self, hello: bytes, ready: asyncio.Future[None], on_lost: Callable[[str], None]):
+    def __init__(self, name: str, hello: bytes, ready: asyncio.Future[None], on_lost: Callable[[str], None]):
+        self.name = name
         self._hello: bytes | None = hello
         self._buffer = b""
         self._transport: asyncio.Transport | None = None
@@ -141,6 +143,7 @@ class Crowd:
     """Many stations on one server, all of one version."""
 
     def __init__(self, port: int, path: str):
+        self.on_sent: Callable[[Station, bytes], None] | None = None  # Called with each paced call.
         self._port = port
         self._path = path
         self.stations: list[Station] = []
@@ -230,7 +233,7 @@ class Crowd:
         hello = handshake(f"127.0.0.1:{self._port}", self._path, name, version)
         address = f"127.0.0.{2 + len(self.stations) // _PER_ADDRESS}"
         _, station = await loop.create_connection(
-            lambda: Station(hello, ready, self._lost), "127.0.0.1", self._port, local_addr=(address, 0)
+            lambda: Station(name, hello, ready, self._lost), "127.0.0.1", self._port, local_addr=(address, 0)
         )
         self.stations.append(station)
         self.stations_by_name[name] = station
@@ -270,13 +273,18 @@ class Crowd:
     def _come_due(self, station: Station, at: float) -> None:
         station.due.append(at)
         if len(station.due) == 1:
-            station.send(station.next_call)
+            self._send_next(station)
 
     def _answered_catch_up(self, station: Station, answer: bytes) -> None:
         self._count(station, answer)
         station.next_call = station.talk.send(answer)
         if station.due:
-            station.send(station.next_call)
+            self._send_next(station)
+
+    def _send_next(self, station: Station) -> None:
+        if self.on_sent is not None:
+            self.on_sent(station, station.next_call)
+        station.send(station.next_call)
 
     def _count(self, station: Station, answer: bytes) -> None:
         if not is_result(answer):
