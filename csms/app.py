@@ -30,6 +30,7 @@ from csms.domain.credentials import KEY_BYTES, Vault, new_api_key
 from csms.domain.ports import StorageUnavailable
 from csms.domain.quirks import Quirks, read_quirks
 from csms.gateway.admission import Address
+from csms.gateway.proxies import Proxies
 from csms.gateway.server import Gateway, Limits
 from csms.gateway.trail import Trail
 from csms.metrics import GatewayMetrics, NodeMetrics, StreamCounters, exposition
@@ -253,6 +254,13 @@ def _gateway(
         uncompressed=settings.ocpp_uncompressed,
         organization=issued.outside.organization,
         revoked=issued.is_revoked,
+        proxies=Proxies(
+            settings.proxy_networks,
+            settings.proxy_address_header,
+            settings.proxy_proto_header,
+            settings.proxy_certificate_header,
+            settings.proxy_verified_header,
+        ),
         hide_unknown=settings.hide_unknown,
         register=register if settings.registration == "open" else None,
         strict=settings.strict,

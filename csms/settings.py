@@ -57,6 +57,11 @@ class Settings(BaseSettings):
     tls_client_ca: Path | None = None
     tls_client_crl: Path | None = None
     tls_client_organization: str | None = None
+    proxy_networks: Networks = ()
+    proxy_address_header: str = "X-Forwarded-For"
+    proxy_proto_header: str = "X-Forwarded-Proto"
+    proxy_certificate_header: str = "X-Client-Cert"
+    proxy_verified_header: str = "X-Client-Verify"
     ca_folder: Path | None = None
     ca_certificate_days: float = Field(365.0, gt=0)
     ca_renew_days: float = Field(30.0, ge=0)

@@ -13,6 +13,7 @@ from csms.blocks.dispatch import Context
 from csms.domain.events import StationConnected
 from csms.domain.stations import Registration, Station
 from csms.domain.unit import Unit
+from csms.gateway.proxies import Seen
 from csms.gateway.tls import Certificate, certificate_of, profile_of
 from csms.gateway.turns import Turn
 from csms.ocpp.catalogue import Version
@@ -38,7 +39,7 @@ class Link(asyncio.Protocol):
     """The server's end of one connection: first a handshake, then a conversation with `station`."""
 
     __slots__ = (
-        "_allowance", "_head", "_inbox", "_leaving", "_peer", "_socket", "_transport", "announced", "gateway", "heard_at", "pinged_at",
+        "_allowance", "_head", "_inbox", "_leaving", "_peer", "_socket", "_transport", "announced", "behind", "gateway", "heard_at", "pinged_at",
         "stalled_at", "station",
     )  # fmt: skip
 
@@ -52,6 +53,7 @@ class Link(asyncio.Protocol):
         self._leaving = False  # Whether our last word is said.
         self._transport: asyncio.Transport | None = None
         self._socket: WebSocket | None = None
+        self.behind: Seen | None = None  # What a trusted proxy told of it.
         self._peer: Peer | None = None
         self._head: bytes | None = b""
         self._inbox: deque[Call] | None = None
@@ -135,6 +137,8 @@ class Link(asyncio.Protocol):
 
     @property
     def address(self) -> str | None:
+        if self.behind is not None:
+            return self.behind.address
         name = self._transport.get_extra_info("peername")
         return name[0] if name else None
 
@@ -148,12 +152,12 @@ class Link(asyncio.Protocol):
     @property
     def profile(self) -> int:
         """The security profile of the port it came in by."""
-        return profile_of(self._transport)
+        return profile_of(self._transport) if self.behind is None else self.behind.profile
 
     @property
     def certificate(self) -> Certificate | None:
         """Who its certificate says it is, where it had to show one."""
-        return certificate_of(self._transport)
+        return certificate_of(self._transport) if self.behind is None else self.behind.certificate
 
     @property
     def listening(self) -> bool:

@@ -33,6 +33,7 @@ from csms.gateway.limits import Door, Limits, Origin
 from csms.gateway.link import Link
 from csms.gateway.listener import Listener
 from csms.gateway.proof import Proof
+from csms.gateway.proxies import Proxies
 from csms.gateway.tls import Tls
 from csms.gateway.trail import Trail
 from csms.ocpp.catalogue import Version, actions
@@ -80,6 +81,7 @@ class Gateway:
     organization: str | None = None  # What certificates of stations have to name; None: anything.
     revoked: Callable[[str], bool] = lambda serial: False  # Whether a certificate of ours holds no longer.
     hide_unknown: bool = False  # An unknown station is answered as one whose password is wrong.
+    proxies: Proxies = field(default_factory=Proxies)  # Whose headers are believed.
     compression: bool = True
     uncompressed: tuple[str, ...] = ()  # Stations that get no permessage-deflate: identities, with * and ? (T75).
     port: int = 0
@@ -204,6 +206,8 @@ class Gateway:
                 raise Refused(503, "The service is not available at the moment.", _again(self.door))
             request = read(head)
             address = address_of(request.path, self.base)
+            if self.proxies.look_behind(link, request.headers):
+                origin = self.door.origins.of(link.address)
             self._check_frequency(address, origin)
             async with asyncio.timeout(self.limits.handshake):  # Else admissions gather while the storage hangs.
                 known, proven = await self.proof.of(address, request, link)
