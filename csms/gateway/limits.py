@@ -230,6 +230,10 @@ class Door:
         """What to tell one who has to wait: at least so long, spread out so that not all come back at once."""
         return math.ceil(max(wait, 1.0) + max(wait, 10.0) * self._random())
 
+    def again(self) -> dict[str, str]:
+        """The header that tells when to come back: spread out, so that not all come at once."""
+        return {"Retry-After": str(self.retry_after(0.0))}
+
 
 def room(most: int, in_use: int) -> int:
     """How many sockets of stations fit below a limit of `most` descriptors: files and operators need some, too (N13)."""

@@ -203,7 +203,7 @@ class Gateway:
         begun = monotonic()
         try:
             if self.stopping or self.records.failing:
-                raise Refused(503, "The service is not available at the moment.", _again(self.door))
+                raise Refused(503, "The service is not available at the moment.", self.door.again())
             request = read(head)
             address = address_of(request.path, self.base)
             if self.proxies.look_behind(link, request.headers):
@@ -233,10 +233,10 @@ class Gateway:
             self._refuse(link, refusal, address)
         except (StorageUnavailable, TimeoutError) as error:
             log.error("handshake.failed", station=address and address.identity, error=str(error) or "the storage hangs")
-            self._refuse(link, Refused(503, "Try again later.", _again(self.door)), address)
+            self._refuse(link, Refused(503, "Try again later.", self.door.again()), address)
         except Exception:
             log.exception("handshake.failed", station=address and address.identity)
-            self._refuse(link, Refused(503, "Try again later.", _again(self.door)), address)
+            self._refuse(link, Refused(503, "Try again later.", self.door.again()), address)
 
     def _check_frequency(self, address: Address, origin: Origin) -> None:
         now = monotonic()
@@ -442,11 +442,6 @@ def station_gone(station: Station, now: datetime, reason: str) -> Unit:
     unit.connection = now
     unit.events.append(StationDisconnected(at=now, reason=reason))
     return unit
-
-
-def _again(door: Door) -> dict[str, str]:
-    """When to come back: spread out, so that not all come at once."""
-    return {"Retry-After": str(door.retry_after(0.0))}
 
 
 def _facts(station: Station) -> dict[str, str]:
