@@ -162,6 +162,7 @@ class WebhookDelivery:
                 receiver.task.cancel()
             await asyncio.wait(tasks)
             await asyncio.shield(self._write())
+            self._receivers.clear()  # It may lead again later.
 
     async def _look(self) -> None:
         """Begin with new webhooks, end those that are gone, and begin anew with those that were changed."""

@@ -31,6 +31,10 @@ class CommandError(Exception):
         self.problem = problem or {"detail": message}
 
 
+class ConnectionLost(CommandError):
+    """The server is not reached (any more)."""
+
+
 class Client:
     """Asks the API; an answer that is an error becomes a CommandError with the server's advice."""
 
@@ -49,6 +53,19 @@ class Client:
             return response.json() if response.content else None
         except ValueError:
             raise CommandError(f"What answers at {response.url.host} is no csms server.") from None
+
+    async def lines(self, path: str, params: dict[str, Any]) -> AsyncIterator[tuple[str, str]]:
+        """The fields (name, value) of a stream of server-sent events, as they come; ends when the server ends it."""
+        try:
+            async with self._http.stream("GET", "/api/v1" + path, params=params) as response:
+                if not response.is_success:
+                    await response.aread()
+                    raise _refused(response)
+                async for line in response.aiter_lines():
+                    name, _, value = line.partition(":")
+                    yield name, value.removeprefix(" ")
+        except httpx.HTTPError as error:
+            raise ConnectionLost(f"The server does not answer: {str(error) or type(error).__name__}.") from None
 
     async def pages(self, path: str, params: dict[str, Any], most: int) -> list[dict[str, Any]]:
         """Up to `most` items of a listing, page after page."""

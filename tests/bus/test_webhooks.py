@@ -157,6 +157,18 @@ async def test_delivery_that_was_ended_goes_on_where_it_was(database: Database, 
     assert reasons(receiver) == list("abcdef"), "an orderly end repeats nothing"
 
 
+async def test_node_that_leads_again_delivers_again(database: Database, outbox: Outbox, receivers: Any) -> None:
+    receiver = await receivers()
+    await add(database, receiver.url)
+    delivery = WebhookDelivery(database, outbox, sender(), options=QUICK)
+    for reason in "ab":
+        leading = asyncio.create_task(delivery.run())
+        await tell(database, reason)
+        await receiver.until(lambda reason=reason: reasons(receiver)[-1:] == [reason])
+        leading.cancel()
+        await asyncio.wait({leading})
+
+
 async def test_slow_receiver_holds_up_no_other(database: Database, outbox: Outbox, receivers: Any) -> None:
     slow, quick = await receivers(), await receivers()
     slow.hold.clear()
