@@ -23,7 +23,6 @@ from prometheus_client.registry import Collector
 import csms.blocks  # noqa: F401  Registers the handlers.
 from csms.blocks.dispatch import Policy
 from csms.bus import asyncapi
-from csms.cluster.membership import Membership
 from csms.cluster.steering import Steering
 from csms.delivery import Delivery
 from csms.domain.credentials import KEY_BYTES, Vault, new_api_key
@@ -34,7 +33,7 @@ from csms.gateway.proxies import Proxies
 from csms.gateway.server import Gateway, Limits
 from csms.gateway.trail import Trail
 from csms.metrics import GatewayMetrics, NodeMetrics, StreamCounters, exposition
-from csms.node import member, membership_of
+from csms.node import Node, node_of
 from csms.ocpp.version import Version
 from csms.outbound import Outbound
 from csms.process import raise_descriptors, signals, spare_the_collector
@@ -76,7 +75,7 @@ class System:
     delivery: Delivery
     collectors: list[Collector]  # What /metrics tells.
     api: FastAPI
-    membership: Membership | None  # Of several nodes.
+    node: Node | None  # Of several.
 
 
 def now_utc() -> datetime:
@@ -92,13 +91,13 @@ async def open_system(settings: Settings) -> AsyncIterator[System]:
         vault = Vault(_secret_key(settings, database.path))
         issued = _certificates(settings, database)
         gateway = _gateway(settings, database, records, vault, issued)
-        commands = CommandLog(database)
+        node = node_of(settings, database, records, gateway, vault)
+        commands = CommandLog(database) if node is None else node.log
         queries, next_id = Queries(database.reader), records.next_session_id
         steering = Steering(
             gateway.link_of, commands, queries, next_id, now_utc, settings.call_timeout, vault.station_hash
         )
         gateway.ready, gateway.follow_up = steering.desk.station_ready, steering.followups.after
-        membership = membership_of(settings, database, records, gateway)
         outbox = Outbox(database)
         delivery = Delivery(settings, database, outbox, vault, now_utc)
         collectors: list[Collector] = [GatewayMetrics(gateway), StreamCounters(delivery.stream.metrics)]
@@ -111,7 +110,7 @@ async def open_system(settings: Settings) -> AsyncIterator[System]:
             vault=vault,
             clock=now_utc,
             next_id=next_id,
-            ready=lambda: _not_ready(gateway, membership),
+            ready=lambda: _not_ready(gateway, node),
             metrics=lambda: exposition(*collectors),
             station_changed=gateway.station_changed,
             tariff_changed=records.tariff_changed,
@@ -120,10 +119,11 @@ async def open_system(settings: Settings) -> AsyncIterator[System]:
             trail=gateway.trail,
             certificate_revoked=issued.revoked(gateway.certificate_revoked),
         )
+        if node is not None:
+            node.serve(steering.desk, services)
         api = build_api(services, release(), asyncapi.document(release()))
         yield System(
-            settings, database, records, vault, gateway, steering, issued, outbox, delivery, collectors, api,
-            membership,
+            settings, database, records, vault, gateway, steering, issued, outbox, delivery, collectors, api, node
         )  # fmt: skip
     finally:
         await database.close()
@@ -152,15 +152,15 @@ async def serve(
     async with open_system(settings) as system, contextlib.AsyncExitStack() as stack:
         if worker is None:
             await _admin_key(system, announce)
-        if system.membership is not None:
-            await stack.enter_async_context(member(system.membership))
-            system.collectors.append(NodeMetrics(system.membership))
+        if system.node is not None:
+            await stack.enter_async_context(system.node.joined())
+            system.collectors.append(NodeMetrics(system.node.membership))
         shared = worker is not None
         http = stack.enter_context(listen(settings.http_host, settings.http_port, "CSMS_HTTP_PORT", reuse_port=shared))
         control = stack.enter_context(listen_control(control_path(system.database.path)))
         await stack.enter_async_context(running(http_server(system.api), http))
         await stack.enter_async_context(running(http_server(Trusted(system.api)), control))
-        await system.delivery.start(system.collectors, system.membership and system.membership.while_leading)
+        await system.delivery.start(system.collectors, system.node and system.node.membership.while_leading)
         stack.push_async_callback(system.delivery.stop)
         stack.push_async_callback(system.steering.close)
         await system.certificates.start()
@@ -328,10 +328,10 @@ async def _admin_key(system: System, announce: Callable[[str], None]) -> None:
         announce(f"Admin API key, shown only this once: {key}")
 
 
-def _not_ready(gateway: Gateway, membership: Membership | None) -> str | None:
+def _not_ready(gateway: Gateway, node: Node | None) -> str | None:
     if gateway.stopping:
         return "the server is stopping"
-    if membership is not None and not membership.lives:
+    if node is not None and not node.membership.lives:
         return "the database was not reached lately"
     if gateway.records.failing:
         return "nothing can be stored at the moment"

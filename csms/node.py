@@ -1,61 +1,135 @@
-"""Makes this process one node of many, where it keeps its data in PostgreSQL: membership, and what hangs on it."""
+"""Makes this process one node of many, where data is kept in PostgreSQL: membership, routes to the others, and news."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
+from typing import Any
 
-import structlog
+import msgspec
 
+from csms.bus.broker import BrokerUrlError
+from csms.bus.node_bus import NodeBus
+from csms.cluster.desk import Desk
 from csms.cluster.membership import Membership
+from csms.cluster.routing import Routes
+from csms.domain.credentials import Vault
 from csms.gateway.server import Gateway
 from csms.settings import Settings
+from csms.storage.commands import CommandLog
 from csms.storage.database import Database
 from csms.storage.nodes import Changed, Nodes
-from csms.storage.place import is_postgres
+from csms.storage.place import StartError, is_postgres
 from csms.storage.records import Records
+from csms.web.services import Services
 
-log = structlog.get_logger()
+
+class News(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What other nodes should look at again: a token, an operator's tariffs, or (nothing named) stations."""
+
+    operator: int | None = None
+    token: str | None = None
 
 
-def membership_of(settings: Settings, database: Database, records: Records, gateway: Gateway) -> Membership | None:
-    """The membership of this process, which `member` begins; None where a file holds the data of one process."""
-    if not is_postgres(settings.database_url):
-        return None
+class Node:
+    """This process among the others. Without a broker news arrive within seconds all the same: each node looks."""
 
-    def follow(node: int) -> None:
-        database.writer.node = node
+    def __init__(self, settings: Settings, database: Database, records: Records, gateway: Gateway, vault: Vault):
+        self._database = database
+        self._records = records
+        self._gateway = gateway
+        nodes = Nodes(database)
+        self.membership = Membership(
+            nodes, f"{socket.gethostname()}:{os.getpid()}", follow=self._follow, let_go=gateway.let_all_go,
+            changed=self._changed, clock=lambda: datetime.now(UTC), patience=settings.storage_patience,
+        )  # fmt: skip
+        self.membership.on_taken = lambda station_id, former: self.tell(News())
+        records.claim_stations = self.membership.claim
+        self.log = CommandLog(database, self.number)
+        self._bus = self._bus_of(settings, vault)
+        self.routes = Routes(nodes, self.log, self.number, self._bus)
+        self._desk: Desk | None = None
 
-    def changed(change: Changed) -> None:
-        station = gateway.stations.get(change.station_id)
-        if station is None:
-            return
-        if station.epoch < change.epoch:
-            gateway.let_go(station)
-        elif station.epoch == change.epoch:
-            gateway.station_changed(change.station_id, {"admission": change.admission, "strict": change.strict})
+    def number(self) -> int | None:
+        return self.membership.id
 
-    membership = Membership(
-        Nodes(database), f"{socket.gethostname()}:{os.getpid()}",
-        follow=follow, let_go=gateway.let_all_go, changed=changed, clock=lambda: datetime.now(UTC),
-        patience=settings.storage_patience,
-    )  # fmt: skip
-    records.claim_stations = membership.claim
-    return membership
+    def serve(self, desk: Desk, services: Services) -> None:
+        """Let commands of this desk reach other nodes' stations, and those of others ours; tell others of changes here."""
+        self._desk, desk.routes = desk, self.routes
+        services.station_changed = self._told(services.station_changed, lambda *_: News())
+        services.tariff_changed = self._told(services.tariff_changed, lambda operator: News(operator))
+        services.token_changed = self._told(services.token_changed, News)
+
+    @asynccontextmanager
+    async def joined(self) -> AsyncIterator[None]:
+        """A node for as long as this lasts; then its stations are marked away."""
+        await self.membership.join()
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self.membership.leave)
+            await stack.enter_async_context(_running(self.membership.run(), "membership"))
+            if self._bus is not None:
+                await stack.enter_async_context(_running(self._bus.run(), "node-bus"))
+            yield
+
+    def _told(self, change: Callable[..., None], news: Callable[..., News]) -> Callable[..., None]:
+        """The same, told to the other nodes as well."""
+
+        def changed(*arguments: Any) -> None:
+            change(*arguments)
+            self.tell(news(*arguments))
+
+        return changed
+
+    def tell(self, news: News) -> None:
+        if self._bus is not None:
+            self._bus.tell(msgspec.msgpack.encode(news))
+
+    def _bus_of(self, settings: Settings, vault: Vault) -> NodeBus | None:
+        if settings.mqtt_url is None:
+            return None
+        url, key = settings.mqtt_url.get_secret_value(), vault.derived(b"node-bus", b"")
+        try:
+            return NodeBus(url, key, self.number, self._answer, self._heard, joined=self.membership.look)
+        except BrokerUrlError as error:
+            raise StartError(str(error)) from None
+
+    async def _answer(self, request: bytes) -> bytes:
+        return b"" if self._desk is None else await self.routes.answer(request, self._desk.carry_for)
+
+    def _heard(self, news: bytes) -> None:
+        told = msgspec.msgpack.decode(news, type=News)
+        if told.operator is None:
+            self.membership.look()
+        elif told.token is not None:
+            self._records.token_changed(told.operator, told.token)
+        else:
+            self._records.tariff_changed(told.operator)
+
+    def _follow(self, number: int) -> None:
+        self._database.writer.node = number
+
+    def _changed(self, change: Changed) -> None:
+        station = self._gateway.stations.get(change.station_id)
+        if station is not None and station.epoch < change.epoch:
+            self._gateway.let_go(station)
+        elif station is not None and station.epoch == change.epoch:
+            self._gateway.station_changed(change.station_id, {"admission": change.admission, "strict": change.strict})
+
+
+def node_of(settings: Settings, database: Database, records: Records, gateway: Gateway, vault: Vault) -> Node | None:
+    """This process as a node, which `joined` begins; None where a file holds the data of one process."""
+    return Node(settings, database, records, gateway, vault) if is_postgres(settings.database_url) else None
 
 
 @asynccontextmanager
-async def member(membership: Membership) -> AsyncIterator[None]:
-    """A node for as long as this lasts; then its stations are marked away."""
-    await membership.join()
-    task = asyncio.create_task(membership.run(), name="membership")
+async def _running(work: Any, name: str) -> AsyncIterator[None]:
+    task = asyncio.create_task(work, name=name)
     try:
         yield
     finally:
         task.cancel()
         await asyncio.wait({task})
-        await membership.leave()

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import httpx
 
 from csms.settings import Settings, SettingsError, load_settings
-from csms.storage.place import DatabaseError, DatabaseLocked, StartError, control_path, place_of
+from csms.storage.place import DatabaseError, DatabaseLocked, StartError, control_path, control_paths, place_of
 
 T = TypeVar("T")
 
@@ -107,9 +107,13 @@ async def _client(settings: Settings, server: str | None) -> AsyncIterator[Clien
         async with httpx.AsyncClient(base_url=server, headers=headers, timeout=_PATIENCE) as http:
             yield Client(http)
         return
-    control = control_path(place_of(settings.database_url))
-    if control.exists() and await _is_alive(control):
-        transport = httpx.AsyncHTTPTransport(uds=str(control), verify=False)  # Certificates would be read for nothing.
+    control, found = control_path(place_of(settings.database_url)), None
+    for each in control_paths(settings.database_url):
+        if await _is_alive(each):
+            found = each
+            break
+    if found is not None:
+        transport = httpx.AsyncHTTPTransport(uds=str(found), verify=False)  # Certificates would be read for nothing.
         async with httpx.AsyncClient(base_url="http://csms", transport=transport, timeout=_PATIENCE) as http:
             yield Client(http)
         return

@@ -7,7 +7,8 @@ Each command ends in exactly one final state, and a call is sent at most once: w
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from time import monotonic
@@ -20,7 +21,8 @@ from csms.blocks.asking import capability, changes, may_ask, missing_ids, provok
 from csms.blocks.ports import Line
 from csms.blocks.secrets import masked
 from csms.blocks.security import new_password
-from csms.domain.asked import PasswordSettled
+from csms.cluster.routing import Errand, Routes, Unroutable
+from csms.domain.asked import Change, PasswordSettled
 from csms.domain.commands import Command
 from csms.domain.ports import StorageUnavailable
 from csms.ocpp.catalogue import Version, action_of, actions
@@ -35,6 +37,7 @@ _object = msgspec.json.Decoder(dict[str, Any]).decode
 Build = Callable[[Version], msgspec.Struct]
 
 _BUSY = "The station had too many earlier commands to answer, or took too long for them. Send it again."
+_RECORD_AGAIN = 1.0  # s between attempts to record what the storage did not take.
 BOOT_GRACE = 5.0  # s that a station which has just come is given to boot, before it is asked something all the same.
 
 
@@ -85,6 +88,7 @@ class Desk:
         self._tasks: set[asyncio.Task] = set()
         self._awaited: dict[int, list[asyncio.Future[None]]] = {}  # Stations that somebody waits for.
         self._closing = False
+        self.routes: Routes | None = None  # To other nodes, where there are several.
 
     async def ask(self, target: Target, build: Build, *, wait: float | None = None, queue: float = 0.0) -> Command:
         """Ask the station something typed: `build` makes the request for the version it speaks.
@@ -143,8 +147,41 @@ class Desk:
 
     async def _carry_out(self, order: _Order) -> Command:
         command = await self._record(order)
+        return await self._elsewhere(command, order) or await self._here(command, order)
+
+    async def _elsewhere(self, command: Command, order: _Order) -> Command | None:
+        """The command as it ended on another node that holds the station; None when it is this one's to carry out."""
+        target = order.target
+        if self.routes is None or self._line_of(target.id) is not None:
+            return None
+        try:
+            return await self.routes.elsewhere(command, target.id, order.payload, order.timeout)
+        except Unroutable as error:
+            told = {"code": "Unroutable", "description": str(error), "details": {}}
+            return await self._settle(command, order, "offline", error=told)
+
+    async def carry_for(self, errand: Errand) -> bool:
+        """Carry out what another node has recorded; False when the station is not here (any longer)."""
+        line = self._line_of(errand.station)
+        if line is None or self._closing:
+            return False
+        if not await self._records.take_over(errand.command, errand.origin):
+            return True  # It was taken back, or came twice: not to be carried out (again).
+        command = await self._records.find(errand.command)
+        place = Target(errand.station, 0, command.operator, command.station, line.version)
+        recorded = asyncio.get_running_loop().create_future()
+        order = _Order(place, line.version, command.action, errand.payload, errand.timeout, 0.0, recorded)
+        task = asyncio.create_task(self._here(command, order), name=f"command-{command.action}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        await asyncio.shield(task)
+        return True
+
+    async def _here(self, command: Command, order: _Order) -> Command:
         line = await self._reachable(order)
         if line is None:
+            if order.queue and (ended := await self._elsewhere(command, order)) is not None:
+                return ended
             return await self._settle(command, order, "offline", error=self._why_not(order))
         if order.version is not Version.V16 and line.registration != "accepted":
             line.allow(provoked(order.action, command.request))
@@ -248,11 +285,23 @@ class Desk:
             changed = [PasswordSettled(taken=False)]
         changed += capability(order.action, status, error)
         try:
-            await self._records.settled(command, target.id, changed)
+            if not await self._records.settled(command, target.id, changed):
+                return await self._records.find(command.id) or command  # It is another node's errand by now.
         except StorageUnavailable as error:
-            # The station may have acted: who asked learns it; on record it becomes «unknown» at the next start.
+            # The station may have acted: who asked learns it at once, the record as soon as it can be written.
             log.error("command.not_recorded", command=command.id, status=status, error=str(error))
+            task = asyncio.create_task(self._settle_later(command, target.id, changed), name="command-record")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
         return command
+
+    async def _settle_later(self, command: Command, station_id: int, changed: Collection[Change]) -> None:
+        """Until then it stands as pending; if this server ends first, it becomes «unknown»."""
+        while not self._closing:
+            await asyncio.sleep(_RECORD_AGAIN)
+            with suppress(StorageUnavailable):
+                await self._records.settled(command, station_id, changed)
+                return
 
 
 def _was_sent(outcome: Outcome) -> bool:

@@ -23,9 +23,9 @@ _encode = msgspec.json.Encoder().encode
 _JSON = ("request", "response", "error")
 _AS_THEY_ARE = tuple(name for name in Command.__struct_fields__ if name not in _JSON)
 _ERRAND = sa.text("INSERT INTO errands (command_id, node) VALUES (:command, :node)")
-_ERRAND_DONE = sa.text("DELETE FROM errands WHERE command_id = :command")
-_TAKE_OVER = sa.text("UPDATE errands SET node = :node WHERE command_id = :command AND node = :origin")
-_WHOSE = sa.text("SELECT node FROM errands WHERE command_id = :command")
+_ERRAND_DONE = sa.text("DELETE FROM errands WHERE command_id = :command AND node = :node")
+_TAKE_OVER = sa.text("UPDATE errands SET node = :node WHERE command_id = :command AND node = :origin AND NOT revoked")
+_REVOKE = sa.text("UPDATE errands SET revoked = true WHERE command_id = :command AND node = :node")
 
 
 class CommandLog:
@@ -67,11 +67,18 @@ class CommandLog:
 
         return await self._database.writer.run(job)
 
-    async def settled(self, command: Command, station_id: int, changes: Collection[Change] = ()) -> None:
-        """Record the final state, what it changed, and its event together; a settled command stays as it is."""
+    async def settled(self, command: Command, station_id: int, changes: Collection[Change] = ()) -> bool:
+        """Record the final state, what it changed, and its event together; a settled command stays as it is.
+
+        False when it is not this node's errand: who has it records how it ends.
+        """
         event = CommandSettled(at=command.settled_at, command=command.id, action=command.action, status=command.status)
 
-        def job(connection: sa.Connection) -> None:
+        def job(connection: sa.Connection) -> bool:
+            if self._node is not None and (node := self._node()) is not None:
+                mine = connection.execute(_ERRAND_DONE, {"command": command.id, "node": node})
+                if not mine.rowcount:
+                    return False
             done = connection.execute(
                 sa.update(commands)
                 .where(commands.c.id == command.id, commands.c.status == "pending")
@@ -80,8 +87,6 @@ class CommandLog:
                     sent_at=command.sent_at, settled_at=command.settled_at,
                 )
             )  # fmt: skip
-            if self._node is not None:
-                connection.execute(_ERRAND_DONE, {"command": command.id})
             if done.rowcount:
                 keep(connection, station_id, changes, command.settled_at)
                 connection.execute(
@@ -91,17 +96,19 @@ class CommandLog:
                     )
                 )  # fmt: skip
 
-        await self._database.writer.run(job)
+            return True
+
+        return await self._database.writer.run(job)
 
     async def take_over(self, command_id: int, origin: int) -> bool:
         """Make the errand of the node `origin` ours; False when it is not its errand any longer. At most one takes it."""
         values = {"command": command_id, "origin": origin, "node": self._node()}
         return await self._database.writer.run(lambda connection: bool(connection.execute(_TAKE_OVER, values).rowcount))
 
-    async def still_ours(self, command_id: int) -> bool:
-        """Whether nobody has taken the errand over."""
-        async with self._database.reader.connect() as connection:
-            return (await connection.execute(_WHOSE, {"command": command_id})).scalar() == self._node()
+    async def revoked(self, command_id: int) -> bool:
+        """Make sure that no other node takes the errand: it stays ours. False when one has taken it already."""
+        values = {"command": command_id, "node": self._node()}
+        return await self._database.writer.run(lambda connection: bool(connection.execute(_REVOKE, values).rowcount))
 
     async def find(self, command_id: int) -> Command | None:
         query = COMMAND.where(commands.c.id == command_id)

@@ -11,6 +11,8 @@ import tempfile
 from pathlib import Path
 from urllib.parse import unquote
 
+MOST_NODES = 64  # On one machine, in one folder.
+
 
 class StartError(Exception):
     """The server cannot start; the message says why and what to do."""
@@ -89,6 +91,18 @@ def control_path(database: Path) -> Path:
     # The system bounds the length of a socket's path (108 bytes on Linux, 104 on macOS).
     digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:24]
     return _own_folder() / f"{digest}.sock"
+
+
+def places_of(url: str) -> list[Path]:
+    """Where nodes of this machine may stand, the first one first; one place for a file."""
+    first = place_of(url)
+    more = range(2, MOST_NODES + 1) if is_postgres(url) else ()
+    return [first, *(first.with_name(f"{first.name}-{number}") for number in more)]
+
+
+def control_paths(url: str) -> list[Path]:
+    """The control sockets there are of servers on this database, on this machine."""
+    return [path for path in map(control_path, places_of(url)) if path.exists()]
 
 
 def _own_folder() -> Path:

@@ -14,13 +14,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from csms.storage.database import Database, lock_database, upgrade
 from csms.storage.fate import NODE
-from csms.storage.place import DatabaseError, DatabaseLocked, place_of, shown
+from csms.storage.place import MOST_NODES, DatabaseError, DatabaseLocked, places_of, shown
 from csms.storage.postgres import PostgresWriter
 
 _MIGRATING = 7_203_514  # The advisory lock of whoever migrates.
 _CONNECT = 5.0  # s
 _COMMAND = 15.0  # s
-_NODES = 64  # On one machine, in one folder.
 # A node that is cut off in the middle of a transaction holds nobody up for longer (the outbox is written in turn).
 _SERVER = {"idle_in_transaction_session_timeout": "5000", "application_name": NODE, "jit": "off"}
 _WRITING = _SERVER | {"lock_timeout": "2500"}  # ms; who waits for longer says that it fails, and tries again.
@@ -73,7 +72,7 @@ def _is_starting(error: BaseException | None) -> bool:
 async def open_postgres(url: str, *, patience: float) -> Database:
     """Migrate and open; DatabaseError with the remedy when that cannot be."""
     await migrate_postgres(url)
-    lock, path = _own_place(place_of(url))
+    lock, path = _own_place(url)
     jobs = _engine(url, _WRITING, size=1, isolation_level="SERIALIZABLE")
     _make_durable(jobs)
     writer = PostgresWriter(jobs, lambda: connect_to_write(url), patience=patience)
@@ -105,15 +104,14 @@ async def migrate_postgres(url: str) -> tuple[str | None, str]:
         await engine.dispose()
 
 
-def _own_place(path: Path) -> tuple[IO[str], Path]:
+def _own_place(url: str) -> tuple[IO[str], Path]:
     """A place for this node's control socket, and its lock: several nodes may run in one folder."""
-    for number in range(1, _NODES + 1):
-        place = path if number == 1 else path.with_name(f"{path.name}-{number}")
+    for place in places_of(url):
         try:
             return lock_database(place), place
         except DatabaseLocked:
             continue
-    raise DatabaseLocked(f"{_NODES} nodes run in {path.parent} already. Run this one in another folder.")
+    raise DatabaseLocked(f"{MOST_NODES} nodes run on this machine already. Run this one as another user.")
 
 
 def _engine(

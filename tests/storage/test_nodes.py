@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import asyncpg
+import msgspec
 import pytest
 
 from csms.domain.commands import Command
@@ -183,10 +184,27 @@ def command(id: int) -> Command:
 async def test_errand_is_taken_over_by_one_only(first: Node, second: Node, station: Station):
     logs = [CommandLog(node.database, lambda node=node: node.id) for node in (first, second)]
     await logs[0].opened(command(7), 1, station.id)
-    assert await logs[0].still_ours(7)
     assert await logs[1].take_over(7, first.id)
-    assert not await logs[0].still_ours(7)
-    assert not await logs[0].take_over(7, first.id)
+    assert not await logs[1].take_over(7, first.id)
+    assert not await logs[0].revoked(7)
+
+
+async def test_errand_that_was_revoked_is_taken_by_nobody(first: Node, second: Node, station: Station):
+    logs = [CommandLog(node.database, lambda node=node: node.id) for node in (first, second)]
+    await logs[0].opened(command(7), 1, station.id)
+    assert await logs[0].revoked(7)
+    assert not await logs[1].take_over(7, first.id)
+
+
+async def test_only_the_node_whose_errand_it_is_records_the_end(first: Node, second: Node, station: Station, rows):
+    logs = [CommandLog(node.database, lambda node=node: node.id) for node in (first, second)]
+    await logs[0].opened(command(7), 1, station.id)
+    await logs[1].take_over(7, first.id)
+    ended = [msgspec.structs.replace(command(7), status=status, settled_at=NOW) for status in ("offline", "answered")]
+    assert not await logs[0].settled(ended[0], station.id)
+    assert await logs[1].settled(ended[1], station.id)
+    assert await rows("SELECT status FROM commands") == [("answered",)]
+    assert await rows("SELECT count(*) FROM errands") == [(0,)]
 
 
 async def test_errands_of_a_lost_node_end_unknown_and_can_not_be_taken(first: Node, second: Node, station: Station):

@@ -27,7 +27,7 @@ def upgrade() -> None:
     op.execute("CREATE INDEX ix_holdings_changed_at ON holdings (changed_at)")
     op.execute(
         "CREATE TABLE errands (command_id bigint PRIMARY KEY REFERENCES commands (id) ON DELETE CASCADE, "
-        "node integer NOT NULL)"
+        "node integer NOT NULL, revoked boolean NOT NULL DEFAULT false)"
     )
     # What an operator changes of a station is news for the node that holds it, whoever wrote it.
     op.execute(
