@@ -40,6 +40,7 @@ from csms.process import raise_descriptors, signals, spare_the_collector
 from csms.settings import Settings
 from csms.station_ports import open_ports, tls_ports
 from csms.storage import admin
+from csms.storage.bulk import BulkLog
 from csms.storage.commands import CommandLog
 from csms.storage.database import Database, open_database
 from csms.storage.outbox import Outbox
@@ -93,9 +94,9 @@ async def open_system(settings: Settings) -> AsyncIterator[System]:
         gateway = _gateway(settings, database, records, vault, issued)
         node = node_of(settings, database, records, gateway, vault)
         commands = CommandLog(database) if node is None else node.log
-        queries, next_id = Queries(database.reader), records.next_session_id
+        queries, next_id, bulk_log = Queries(database.reader), records.next_session_id, BulkLog(database)
         steering = Steering(
-            gateway.link_of, commands, queries, next_id, now_utc, settings.call_timeout, vault.station_hash
+            gateway.link_of, commands, queries, next_id, now_utc, settings.call_timeout, vault.station_hash, bulk_log
         )
         gateway.ready, gateway.follow_up = steering.desk.station_ready, steering.followups.after
         outbox = Outbox(database)
@@ -107,6 +108,8 @@ async def open_system(settings: Settings) -> AsyncIterator[System]:
             commands=commands,
             desk=steering.desk,
             neutral=steering.neutral,
+            bulk=steering.bulk,
+            bulk_log=bulk_log,
             vault=vault,
             clock=now_utc,
             next_id=next_id,
@@ -166,6 +169,8 @@ async def serve(
         await system.certificates.start()
         await open_ports(system.gateway, settings, shared=shared)
         stack.push_async_callback(system.gateway.stop)
+        stack.push_async_callback(system.steering.bulk.close)  # While stations are there: nobody is taken for away.
+        await system.steering.bulk.resume()
         await stack.enter_async_context(system.certificates.renewing(system.steering.followups, system.gateway.is_here))
         with signals(stop):
             if worker is not None:

@@ -15,6 +15,7 @@ import msgspec
 from csms.domain.asked import Change, Forgotten
 from csms.domain.stations import Registration
 from csms.domain.unit import Reported
+from csms.ocpp import schemas
 from csms.ocpp.catalogue import Version, actions
 
 Settle = Callable[[Any, Any], Iterable[Change]]
@@ -111,6 +112,21 @@ def with_ids(payload: Any, paths: Iterable[Path], number: int) -> Any:
 def _with_id(payload: Any, path: Path, number: int) -> Any:
     head, *rest = path
     return {**payload, head: _with_id(payload[head], tuple(rest), number) if rest else number}
+
+
+_ANY_NUMBER = 1  # Stands for an id of ours while a request is judged that leaves it to us.
+
+
+def wrong_with(version: Version, action: str, payload: Any) -> tuple[str, str] | None:
+    """Why the official schema of this version does not let this be sent: (its place, what is wrong); None: it does."""
+    known = actions(version).get(action)
+    if known is None or not known.from_csms:
+        names = ", ".join(name for name, each in actions(version).items() if each.from_csms)
+        return "action", f"A central system asks no {action!r} in OCPP {version}. It asks: {names}."
+    wrong = schemas.violation(known, with_ids(payload, missing_ids(version, action, payload), _ANY_NUMBER))
+    if wrong is None:
+        return None
+    return wrong.description.partition(":")[0], f"OCPP {version} {action}: {wrong.description}"
 
 
 def may_ask(action: str, request: Any, registration: Registration | None) -> bool:

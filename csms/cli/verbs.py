@@ -11,7 +11,8 @@ import typer
 from csms.cli.client import Client, CommandError, with_client
 from csms.cli.commands import told
 from csms.cli.show import Config, Json, OperatorName, ServerUrl, plain, put_json, run
-from csms.web.verbs import METHODS, VERBS
+from csms.cluster.neutral import VERBS
+from csms.web.verbs import METHODS
 
 KNOWN = ", ".join(VERBS)
 

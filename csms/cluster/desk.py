@@ -28,7 +28,9 @@ from csms.domain.ports import StorageUnavailable
 from csms.ocpp.catalogue import Version, action_of, actions
 from csms.ocpp.errors import Fault, OcppError
 from csms.ocpp.peer import Answered, Dropped, Expired, Outcome, Pending, QueueFull, Refused
-from csms.storage.commands import CommandLog
+from csms.storage.commands import Claim, CommandLog, Taken
+
+__all__ = ["Desk", "Taken", "Target"]
 
 log = structlog.get_logger()
 
@@ -63,6 +65,7 @@ class _Order:
     timeout: float  # s for the station's answer, once sent
     queue: float  # s for a station that is not there
     recorded: asyncio.Future[Command]
+    claim: Claim | None = None
 
 
 class Desk:
@@ -103,11 +106,15 @@ class Desk:
         return await self._take(target, version, name, msgspec.json.encode(request), wait, queue)
 
     async def ask_raw(
-        self, target: Target, action: str, payload: bytes, *, wait: float | None = None, queue: float = 0.0
-    ) -> Command:
-        """Send a payload as given, but for an id of ours that it lacks; the caller has judged it."""
+        self, target: Target, action: str, payload: bytes, *, wait: float | None = None, queue: float = 0.0,
+        claim: Claim | None = None,
+    ) -> Command:  # fmt: skip
+        """Send a payload as given, but for an id of ours that it lacks; the caller has judged it.
+
+        `claim`: done in the transaction that records the command; raises `Taken`, with nothing sent, where it is False.
+        """
         line = self._line_of(target.id)
-        return await self._take(target, line.version if line else target.version, action, payload, wait, queue)
+        return await self._take(target, line.version if line else target.version, action, payload, wait, queue, claim)
 
     def version_of(self, target: Target) -> Version:
         """The version that the station speaks now, or spoke last."""
@@ -129,11 +136,12 @@ class Desk:
             await asyncio.wait(self._tasks, timeout=10)
 
     async def _take(
-        self, target: Target, version: Version, action: str, payload: bytes, wait: float | None, queue: float
-    ) -> Command:
+        self, target: Target, version: Version, action: str, payload: bytes, wait: float | None, queue: float,
+        claim: Claim | None = None,
+    ) -> Command:  # fmt: skip
         # Whoever asked may go away; the command is carried through all the same.
         recorded: asyncio.Future[Command] = asyncio.get_running_loop().create_future()
-        order = _Order(target, version, action, payload, max(self._timeout, wait or 0.0), queue, recorded)
+        order = _Order(target, version, action, payload, max(self._timeout, wait or 0.0), queue, recorded, claim)
         task = asyncio.create_task(self._carry_out(order), name=f"command-{action}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -202,7 +210,7 @@ class Desk:
         hashed = None
         if password is not None and self._password_hash is not None:
             hashed = self._password_hash(target.operator, target.identity, password)
-        number = await self._records.opened(command, target.operator_id, target.id, lacking, hashed)
+        number = await self._records.opened(command, target.operator_id, target.id, lacking, hashed, order.claim)
         if lacking and number is not None:
             order.payload = msgspec.json.encode(with_ids(request, lacking, number))
             command = msgspec.structs.replace(command, request=with_ids(command.request, lacking, number))

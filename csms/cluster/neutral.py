@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from csms.blocks import charging_verbs, device_verbs, setting_verbs, token_verbs
 from csms.blocks.charging_verbs import PERIODS, UNITS
 from csms.blocks.setting_verbs import CONFIGURATION_KEYS, READ, WRITTEN
 from csms.blocks.token_verbs import A_MESSAGE, LIST_ENTRIES
@@ -35,6 +36,9 @@ DECLARED_2X = {
     A_MESSAGE: "LocalAuthListCtrlr/ItemsPerMessage",
     PERIODS: "SmartChargingCtrlr/PeriodsPerSchedule",
     UNITS: "SmartChargingCtrlr/RateUnit",
+}
+VERBS: dict[str, Verb[Any]] = {
+    verb.name: verb for verb in (*device_verbs.VERBS, *setting_verbs.VERBS, *charging_verbs.VERBS, *token_verbs.VERBS)
 }
 _PATIENCE = 10.0  # s that a station is given to tell its limits, before it is asked all the same.
 

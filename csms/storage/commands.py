@@ -28,6 +28,14 @@ _TAKE_OVER = sa.text("UPDATE errands SET node = :node WHERE command_id = :comman
 _REVOKE = sa.text("UPDATE errands SET revoked = true WHERE command_id = :command AND node = :node")
 
 
+# What has to hold, and is done, in the transaction that records the command of this id.
+Claim = Callable[[sa.Connection, int], bool]
+
+
+class Taken(Exception):
+    """Somebody else does this already, or it is not to be done any more: nothing was recorded or sent."""
+
+
 class CommandLog:
     """Writes commands through the writer and reads them back."""
 
@@ -38,14 +46,17 @@ class CommandLog:
 
     async def opened(
         self, command: Command, operator_id: int, station_id: int, lacking: tuple[Path, ...] = (),
-        password_hash: bytes | None = None,
+        password_hash: bytes | None = None, claim: Claim | None = None,
     ) -> int | None:  # fmt: skip
         """Record a command before it is sent. Where its request lacks an id of ours (`lacking`: its places): the id.
 
-        `password_hash`: of the new password in it, which may hold from the moment it is sent.
+        `password_hash`: of the new password in it, which may hold from the moment it is sent. `claim`: done with the
+        record; `Taken`, and no record, where it is False.
         """
 
         def job(connection: sa.Connection) -> int | None:
+            if claim is not None and not claim(connection, command.id):
+                raise Taken
             request, number = command.request, None
             if lacking:
                 is_list = command.action == LIST

@@ -365,6 +365,26 @@ commands = Table(
     Index(None, "created_at", "id"), Index(None, "operator_id", "created_at", "id"),
 )  # fmt: skip
 
+bulk_commands = Table(  # One question for many stations.
+    "bulk_commands", metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("operator_id", ForeignKey("operators.id"), nullable=False),
+    Column("asked", Text, nullable=False),  # JSON: what, and at which pace.
+    Column("stations", BigInteger, nullable=False),  # How many.
+    Column("status", String(16), nullable=False),  # running, done or cancelled.
+    Column("created_by", Text, nullable=False),
+    Column("created_at", Instant, nullable=False), Column("ended_at", Instant),
+    Index(None, "operator_id", "id"),
+)  # fmt: skip
+
+bulk_items = Table(  # Open until a command is recorded for the station, or why there can be none.
+    "bulk_items", metadata,
+    Column("bulk_id", ForeignKey("bulk_commands.id", ondelete="CASCADE"), primary_key=True),
+    Column("station_id", ForeignKey("stations.id", ondelete="CASCADE"), primary_key=True),
+    Column("command_id", BigInteger),
+    Column("problem", Text),
+)  # fmt: skip
+
 outbox = Table(
     "outbox", metadata,
     Column("id", Id, primary_key=True),

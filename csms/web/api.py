@@ -10,6 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from csms.web import (
     asked,
+    bulk,
     certificates,
     commands,
     events,
@@ -47,6 +48,7 @@ RESOURCES = (
     webhooks,
     certificates,
     verbs,
+    bulk,
 )
 Own = Annotated[bool, Query(description="Only of the worker that answers.")]
 

@@ -8,10 +8,9 @@ import msgspec
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse
 
-from csms.blocks.asking import missing_ids, with_ids
+from csms.blocks.asking import wrong_with
 from csms.domain.commands import CommandStatus
-from csms.ocpp import schemas
-from csms.ocpp.catalogue import Version, actions
+from csms.ocpp.catalogue import Version
 from csms.storage.commands import command_from
 from csms.storage.listings import COMMANDS
 from csms.web.access import Reader, Steerer
@@ -29,7 +28,6 @@ Wait = Annotated[
 ]
 Queue = Annotated[float, Query(ge=0, le=86_400, description="Seconds to wait for a station that is not connected.")]
 
-_ANY_NUMBER = 1  # Stands for an id of ours while a request is judged that leaves it to us.
 _OUTCOMES: dict[int | str, Any] = {
     202: {"model": CommandView, "description": "Not settled yet: `Location` is where to look."},
     409: {"model": CommandView, "description": "Nothing was sent: the station is not connected or not accepted."},
@@ -96,12 +94,6 @@ def _payload(body: bytes) -> Any:
 
 def _judge(version: Version, action: str, payload: Any) -> None:
     """Whether the official schema of the station's version lets this be sent; 422 with the place that breaks it."""
-    known = actions(version).get(action)
-    if known is None or not known.from_csms:
-        names = ", ".join(name for name, each in actions(version).items() if each.from_csms)
-        raise Problem(422, f"A central system asks no {action!r} in OCPP {version}. It asks: {names}.", path="action")
-    lacking = missing_ids(version, action, payload)
-    wrong = schemas.violation(known, with_ids(payload, lacking, _ANY_NUMBER))
+    wrong = wrong_with(version, action, payload)
     if wrong is not None:
-        path = wrong.description.partition(":")[0]
-        raise Problem(422, f"OCPP {version} {action}: {wrong.description}", path=path)
+        raise Problem(422, wrong[1], path=wrong[0])

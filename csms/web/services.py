@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import sqlalchemy as sa
 from starlette.requests import Request
 
+from csms.cluster.bulk import Bulk
 from csms.cluster.desk import Desk
 from csms.cluster.neutral import Neutral
 from csms.domain.credentials import Vault
@@ -17,6 +18,7 @@ from csms.domain.events import EventFilter
 from csms.domain.trail import Exchange
 from csms.domain.webhooks import Webhook
 from csms.storage.accounts import Bearer, find_bearer
+from csms.storage.bulk import BulkLog
 from csms.storage.commands import CommandLog
 from csms.storage.database import Database
 from csms.storage.queries import Queries
@@ -66,6 +68,8 @@ class Services:
     commands: CommandLog
     desk: Desk
     neutral: Neutral
+    bulk: Bulk
+    bulk_log: BulkLog
     vault: Vault
     clock: Callable[[], datetime]
     next_id: Callable[[], int]

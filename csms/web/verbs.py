@@ -10,9 +10,8 @@ from fastapi import APIRouter, Body, Depends, Query
 from fastapi.responses import JSONResponse
 from pydantic import Field
 
-from csms.blocks import charging_verbs, device_verbs, setting_verbs, token_verbs
 from csms.blocks.verbs import Unsayable, Verb
-from csms.cluster.neutral import Outcome
+from csms.cluster.neutral import VERBS, Outcome
 from csms.domain.commands import Command
 from csms.storage.paging import Row
 from csms.web.access import Steerer
@@ -27,9 +26,6 @@ ServicesOf = Annotated[Services, Depends(services_of)]
 Wait = Annotated[float, Query(ge=0, le=300, description="Seconds to wait for the outcome; then it is told as pending.")]
 Queue = Annotated[float, Query(ge=0, le=86_400, description="Seconds to wait for a station that is not connected.")]
 
-VERBS: dict[str, Verb[Any]] = {
-    verb.name: verb for verb in (*device_verbs.VERBS, *setting_verbs.VERBS, *charging_verbs.VERBS, *token_verbs.VERBS)
-}
 # Not everything is a POST: what replaces or changes says so.
 METHODS = {"configuration": "PATCH", "variables": "PATCH", "local-list": "PUT"}
 

@@ -15,8 +15,9 @@ import pytest
 import pytest_asyncio
 from ocpp.messages import Call, validate_payload
 
+from csms.cluster.neutral import VERBS
 from csms.ocpp.catalogue import Version, actions
-from csms.web.verbs import METHODS, VERBS
+from csms.web.verbs import METHODS
 from simulators.reference import connected
 from tests.journeys.command_cases import CASES, Books, Case
 from tests.journeys.processes import ServerProcess
