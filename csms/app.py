@@ -230,6 +230,7 @@ def _gateway(
             settings.heartbeat_interval,
             settings.retry_interval,
             concurrent=settings.concurrent_tokens,
+            reread_after_boot=settings.reread_after_boot,
             quirks=_quirks(settings),
             outside=issued.outside,
         ),

@@ -80,6 +80,7 @@ class Settings(BaseSettings):
     strict: bool = False
     quirks_file: Path | None = None
     concurrent_tokens: Literal["allow", "refuse"] = "allow"
+    reread_after_boot: bool = False
     heartbeat_interval: int = Field(300, ge=1, description="s")
     retry_interval: int = Field(60, ge=1, description="s")
     call_timeout: float = Field(30.0, gt=0, description="s")

@@ -49,6 +49,7 @@ class Policy:
     heartbeat_interval: int = 300  # s
     retry_interval: int = 60  # s, for a station that is not accepted yet
     concurrent: Concurrent = "allow"  # A token that is in use elsewhere may be used all the same (T08).
+    reread_after_boot: bool = False  # Ask a 2.x station for its monitors and profiles when it booted (T87).
     quirks: Quirks = field(default_factory=Quirks, repr=False)
     outside: Outside = field(default_factory=Outside, repr=False)  # Who is asked about certificates.
     jitter: float = 0.2  # Spreads the intervals of stations that came back together.

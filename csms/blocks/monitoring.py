@@ -52,6 +52,16 @@ def monitors_cleared(
 
 
 @settles
+def none_left(
+    request: v201.GetMonitoringReport, response: v201.GetMonitoringReportResponse | None
+) -> Iterator[Forgotten]:
+    """The station has no monitors at all (N02.FR.10): those that were known did not survive (T87)."""
+    whole = request.component_variable is None and request.monitoring_criteria is None
+    if response is not None and response.status == "EmptyResultSet" and whole:
+        yield Forgotten(MONITOR)
+
+
+@settles
 def base_set(
     request: v201.SetMonitoringBase, response: v201.SetMonitoringBaseResponse | None
 ) -> Iterator[Reported | Forgotten]:

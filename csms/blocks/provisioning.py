@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from csms.blocks.asking import Question
 from csms.blocks.dispatch import Context, Impostor, answers
 from csms.domain.events import StationBooted
 from csms.domain.stations import Boot
@@ -42,7 +43,15 @@ async def boot_2x(request: v201.BootNotification, ctx: Context) -> v201.BootNoti
         reason=request.reason,
     )
     status, interval = _booted(ctx, boot)
+    if ctx.policy.reread_after_boot and status == "Accepted" and request.reason != "Triggered":
+        ctx.afterwards = _what_may_be_gone
     return v201.BootNotificationResponse(status=status, current_time=wire_time(ctx), interval=interval)
+
+
+async def _what_may_be_gone() -> tuple[Question, ...]:
+    """A reboot may have undone monitors and profiles (T87): what we installed is asked for again."""
+    ours = {"chargingLimitSource": ["CSO"]}
+    return Question("GetMonitoringReport", {}), Question("GetChargingProfiles", {"chargingProfile": ours})
 
 
 def _booted(ctx: Context, boot: Boot) -> tuple[str, int]:

@@ -9,7 +9,7 @@ import msgspec
 from csms.blocks.asking import settles
 from csms.blocks.dispatch import Context, answers
 from csms.blocks.reports import keep, takes_part
-from csms.domain.asked import ProfileInstalled, ProfilesCleared
+from csms.domain.asked import Forgotten, ProfileInstalled, ProfilesCleared
 from csms.domain.events import LimitChanged, ProfilesReported
 from csms.ocpp import v16, v201
 
@@ -92,3 +92,18 @@ def _installed(evse_id: int, profile_id: int, profile: v16.ChargingProfile | v20
         profile_id=profile_id, evse_id=evse_id, purpose=profile.charging_profile_purpose,
         stack_level=profile.stack_level, profile=msgspec.to_builtins(profile),
     )  # fmt: skip
+
+
+@settles
+def none_held(
+    request: v201.GetChargingProfiles, response: v201.GetChargingProfilesResponse | None
+) -> Iterator[ProfilesCleared | Forgotten]:
+    """The station has none of ours: those that were installed did not survive (T87)."""
+    criterion = request.charging_profile
+    narrowed = (criterion.charging_profile_id, criterion.charging_profile_purpose, criterion.stack_level)
+    sources = criterion.charging_limit_source
+    whole = request.evse_id is None and not any(part is not None for part in narrowed)
+    if response is not None and response.status == "NoProfiles" and whole and (sources is None or "CSO" in sources):
+        yield ProfilesCleared()
+        if sources is None:
+            yield Forgotten(PROFILE)

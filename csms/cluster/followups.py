@@ -15,7 +15,7 @@ from csms.ocpp.catalogue import Version
 
 log = structlog.get_logger()
 
-Make = Callable[[], Awaitable[Question | None]]
+Make = Callable[[], Awaitable[Question | tuple[Question, ...] | None]]
 
 MOST = 1000  # Under way at once.
 
@@ -55,8 +55,8 @@ class FollowUps:
 
     async def _carry_out(self, target: Target, make: Make, queue: float) -> None:
         try:
-            question = await make()
-            if question is not None:
+            made = await make()
+            for question in (made,) if isinstance(made, Question) else made or ():
                 payload = msgspec.json.encode(question.payload)
                 await self._desk.ask_raw(target, question.action, payload, queue=queue)
         except Exception:

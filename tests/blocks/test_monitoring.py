@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import json
 
-from csms.domain.asked import Forgotten
+import pytest
+
+from csms.blocks.asking import wrong_with
+from csms.blocks.dispatch import Policy
+from csms.domain.asked import Forgotten, ProfilesCleared
+from tests.blocks.conversation import Conversation
 from tests.blocks.test_asking import V201, told
 
 ABOUT = {"component": {"name": "Connector", "evse": {"id": 1}}, "variable": {"name": "Temperature"}}
@@ -47,3 +52,34 @@ def test_a_base_without_monitors_of_ours_forgets_them():
 def test_level_is_kept():
     ((data, key, kind),) = told(V201, "SetMonitoringLevel", {"severity": 4}, {"status": "Accepted"})
     assert (kind, key, json.loads(data)) == ("monitoring_level", "latest", {"severity": 4})
+
+
+def test_T87_monitors_that_did_not_survive_a_reboot_are_forgotten():
+    assert told(V201, "GetMonitoringReport", {"requestId": 1}, {"status": "EmptyResultSet"}) == [Forgotten("monitor")]
+    narrowed = {"requestId": 1, "monitoringCriteria": ["DeltaMonitoring"]}
+    assert told(V201, "GetMonitoringReport", narrowed, {"status": "EmptyResultSet"}) == []
+    assert told(V201, "GetMonitoringReport", {"requestId": 1}, {"status": "NotSupported"}) == []
+
+
+def test_T87_profiles_that_did_not_survive_a_reboot_are_forgotten():
+    ours, none = {"requestId": 1, "chargingProfile": {"chargingLimitSource": ["CSO"]}}, {"status": "NoProfiles"}
+    assert told(V201, "GetChargingProfiles", ours, none) == [ProfilesCleared()]
+    every = {"requestId": 1, "chargingProfile": {}}
+    assert told(V201, "GetChargingProfiles", every, none) == [ProfilesCleared(), Forgotten("charging_profile")]
+    for narrowed in ({"stackLevel": 0}, {"chargingLimitSource": ["EMS"]}, {"chargingProfileId": [1]}):
+        assert told(V201, "GetChargingProfiles", {"requestId": 1, "chargingProfile": narrowed}, none) == []
+
+
+@pytest.mark.parametrize(
+    ("reread", "reason", "asks"), [(True, "PowerUp", True), (True, "Triggered", False), (False, "PowerUp", False)]
+)
+async def test_T87_by_policy_they_are_asked_for_after_a_boot(reread, reason, asks):
+    station = Conversation(V201)
+    station.policy = Policy(reread_after_boot=reread)
+    boot = {"reason": reason, "chargingStation": {"model": "M", "vendorName": "V"}}
+    assert (await station.say("BootNotification", boot))["status"] == "Accepted"
+    make = station.context.afterwards
+    assert (make is not None) is asks
+    if make is not None:
+        for question in await make():
+            assert wrong_with(V201, question.action, question.payload) is None

@@ -19,7 +19,7 @@ def names() -> str:
 
 
 WANTED = [
-    *(f"T{number:02}" for number in range(1, 76)),
+    *(f"T{number:02}" for number in range(1, 89)),
     *(f"rule_{number:02}" for number in range(1, 26)),
     *(f"I{number}" for number in range(1, 8)),
     *(f"N{number}" for number in (1, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 15)),

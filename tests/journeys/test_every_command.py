@@ -19,7 +19,7 @@ from csms.cluster.neutral import VERBS
 from csms.ocpp.catalogue import Version, actions
 from csms.web.verbs import METHODS
 from simulators.reference import connected
-from tests.journeys.command_cases import CASES, Books, Case
+from tests.journeys.command_cases import CASES, MONITOR, PROFILE_201, PROFILES, Books, Case
 from tests.journeys.processes import ServerProcess
 
 ADMIN_KEY = "csms_every-command-tests-only"
@@ -228,3 +228,24 @@ async def test_T81_a_part_that_is_refused_is_the_last(running, operator, version
         assert len(told["commands"]) == 2 < told["planned"]
         (kept,) = (await operator.get(f"local-lists?station_id={name}")).json()["items"]
         assert kept["version"] == 1, "what the station took is what it has"
+
+
+async def test_T87_monitors_and_profiles_are_unconfirmed_after_a_reboot_until_they_are_told_again(running, operator):
+    profile = PROFILE_201 | {"id": 99}  # As the reference station tells it.
+    monitors = {"setMonitoringData": [MONITOR]}
+    async with booted(operator, running.url, "2.0.1") as (name, station):
+
+        async def confirmed(path: str) -> list[bool]:
+            items = (await operator.get(path.format(station=name))).json()["items"]
+            return [item["confirmed"] for item in items]
+
+        for action, payload in (
+            ("SetChargingProfile", {"evseId": 1, "chargingProfile": profile}), ("SetVariableMonitoring", monitors)
+        ):  # fmt: skip
+            assert (await ask(operator, name, action, json.dumps(payload)))["status"] == "answered"
+        assert await confirmed(PROFILES) == await confirmed("stations/{station}/monitors") == [True]
+        await station.boot()
+        assert await confirmed(PROFILES) == await confirmed("stations/{station}/monitors") == [False]
+        assert (await ask(operator, name, "GetChargingProfiles", '{"chargingProfile": {}}'))["status"] == "answered"
+        await wait_for(operator, name, Books(PROFILES, {"profile_id": 99, "confirmed": True}))
+        assert await confirmed("stations/{station}/monitors") == [False]

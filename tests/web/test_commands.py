@@ -91,8 +91,7 @@ async def test_tester_may_send_anything(api, station) -> None:
     line.answer(call, {"b": 2})
 
 
-async def test_unlocking_an_unknown_connector_is_for_the_station_to_refuse(api, station) -> None:
-    """T82."""
+async def test_T82_unlocking_an_unknown_connector_is_for_the_station_to_refuse(api, station) -> None:
     await station(reply=lambda call: {"status": "NotSupported"})
     told = (await api.post(f"{STATION}/commands/UnlockConnector", json={"connectorId": 99})).json()
     assert (told["status"], told["response"]) == ("answered", {"status": "NotSupported"})
