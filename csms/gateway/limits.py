@@ -14,6 +14,8 @@ from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_netw
 from random import random
 from typing import Literal, NamedTuple
 
+from csms.domain.rates import Meter
+from csms.domain.rates import keep as _keep
 from csms.ocpp.catalogue import Version
 
 Network = IPv4Network | IPv6Network
@@ -48,32 +50,6 @@ class Limits:
 
     def max_size(self, version: Version) -> int:
         return self.max_size_16 if version is Version.V16 else self.max_size_2x
-
-
-class Meter:
-    """So many a second for each key, `burst` of them at once: a token bucket that is one number, when it is full again."""
-
-    __slots__ = ("_full_at", "_interval", "_most", "_slack")
-
-    def __init__(self, rate: float, burst: float = 1, most: int = 65_536):
-        """`rate` 0: no limit."""
-        self._interval = 1 / rate if rate else 0.0
-        self._slack = (burst - 1) * self._interval
-        self._most = most
-        self._full_at: dict[Hashable, float] = {}
-
-    def wait(self, key: Hashable, now: float) -> float:
-        """Seconds until `key` may again; 0: it may now."""
-        return max(0.0, self._full_at.get(key, 0.0) - now - self._slack)
-
-    def take(self, key: Hashable, now: float) -> None:
-        """Count one, whether it was allowed or not."""
-        if self._interval:
-            full_at = max(self._full_at.pop(key, 0.0), now)
-            _keep(self._full_at, key, full_at + self._interval, self._most)
-
-    def __len__(self) -> int:
-        return len(self._full_at)
 
 
 class Flapping:
@@ -238,10 +214,3 @@ class Door:
 def room(most: int, in_use: int) -> int:
     """How many sockets of stations fit below a limit of `most` descriptors: files and operators need some, too (N13)."""
     return max(1, most - in_use - min(max(64, most // 20), 1024))
-
-
-def _keep(table: dict, key: Hashable, value: object, most: int) -> None:
-    """Add to `table` as the newest; the oldest gives way."""
-    table[key] = value
-    if len(table) > most:
-        del table[next(iter(table))]

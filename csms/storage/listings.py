@@ -284,7 +284,7 @@ KEYS = Listing(
 AUDIT = Listing(
     sa.select(audit), {"id": (audit.c.id,)}, "-id", None,
     {
-        "operator": _is(audit.c.operator), "actor": _is(audit.c.actor), "action": _is(audit.c.action),
+        "concerning": _is(audit.c.operator), "actor": _is(audit.c.actor), "action": _is(audit.c.action),
         "object": _is(audit.c.object), "outcome": _is(audit.c.outcome),
         "since": _from(audit.c.at), "until": _until(audit.c.at),
     },

@@ -14,7 +14,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from csms.storage import admin
-from csms.web import problems
+from csms.web import audit, problems
 from csms.web.problems import Problem
 from csms.web.services import Services
 
@@ -104,7 +104,10 @@ class Caller:
 
     def may_see(self, operator: str | None) -> bool:
         """Whether what belongs to this operator (None: to all of them) exists for the caller."""
-        return self.operator in (None, operator)
+        seen = self.operator in (None, operator)
+        if seen and operator is not None:
+            audit.concerns(operator)
+        return seen
 
     def chosen(self, operator: str | None) -> str:
         """The operator whose things are meant; a foreign one is to the caller as if it did not exist (404)."""
@@ -126,11 +129,13 @@ async def caller(
 ) -> Caller:
     """Who asks; 401 without a valid key."""
     if request.scope.get(TRUSTED):
+        audit.acts(OWNER.name, OWNER.kind, None)
         return OWNER
     services: Services = request.app.state.services
     known = None if credentials is None else await services.bearer(credentials.credentials.strip())
     if known is None:
         raise Problem(401, "Send a valid API key: 'Authorization: Bearer <key>'. The first one was shown on first run.")
+    audit.acts(known.name if known.operator is None else f"{known.operator}/{known.name}", known.kind, known.operator)
     return Caller(*known)  # type: ignore[arg-type]
 
 
@@ -144,6 +149,7 @@ def _who_may(right: Right) -> Callable[..., Caller]:
 
 
 # Every route names one of these: who may call it.
+Anybody = Annotated[Caller, Depends(caller)]  # Whoever has a key or is logged in.
 Reader = Annotated[Caller, Depends(_who_may("read"))]
 Steerer = Annotated[Caller, Depends(_who_may("steer"))]
 Editor = Annotated[Caller, Depends(_who_may("edit"))]

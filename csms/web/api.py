@@ -9,12 +9,14 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from csms.web import (
+    accounts,
     asked,
     bulk,
     certificates,
     commands,
     events,
     locations,
+    login,
     network,
     operators,
     problems,
@@ -27,6 +29,7 @@ from csms.web import (
     webhooks,
 )
 from csms.web.access import Bounded, Exact, Reader, slashes_back
+from csms.web.audit import Audited
 from csms.web.documentation import documentation
 from csms.web.models import Totals
 from csms.web.services import Services
@@ -49,6 +52,8 @@ RESOURCES = (
     certificates,
     verbs,
     bulk,
+    accounts,
+    login,
 )
 Own = Annotated[bool, Query(description="Only of the worker that answers.")]
 
@@ -60,6 +65,7 @@ def build_api(services: Services, version: str, asyncapi: dict[str, Any]) -> Fas
         description="Central system for charging stations. Errors are RFC 9457 problem details.",
     )  # fmt: skip
     app.state.services = services
+    app.add_middleware(Audited)
     app.add_middleware(Bounded)
     app.add_middleware(Exact)
     problems.install(app)

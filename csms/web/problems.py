@@ -45,8 +45,9 @@ def described(*statuses: int) -> dict[int | str, Any]:
 class Problem(Exception):
     """An answer that is an error. `detail` tells people what to do; `extra` goes along for programs."""
 
-    def __init__(self, status: int, detail: str, **extra: object):
+    def __init__(self, status: int, detail: str, headers: Mapping[str, str] | None = None, **extra: object):
         super().__init__(detail)
+        self.headers = headers
         self.status = status
         self.detail = detail
         self.extra = extra
@@ -57,7 +58,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Problem)
     async def _problem(request: Request, problem: Problem) -> JSONResponse:
-        return answer(problem.status, problem.detail, **problem.extra)
+        return answer(problem.status, problem.detail, problem.headers, **problem.extra)
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> JSONResponse:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -23,6 +23,8 @@ from csms.storage.commands import CommandLog
 from csms.storage.database import Database
 from csms.storage.queries import Queries
 from csms.storage.webhooks import Webhooks
+from csms.web import audit
+from csms.web.passwords import Guesses, Passwords
 from csms.web.siblings import ALONE, Siblings
 
 
@@ -82,9 +84,12 @@ class Services:
     trail: Trail
     certificate_revoked: Callable[[int, str], Awaitable[None]]  # (station number, serial number)
     siblings: Siblings = ALONE  # The other workers of this machine.
+    passwords: Passwords = field(default_factory=Passwords)
+    guesses: Guesses = field(default_factory=Guesses)
 
     def write(self, job: Callable[[sa.Connection], Any]) -> Awaitable[Any]:
-        return self.database.writer.run(job)
+        """Run `job` in a transaction, which the audit log's entry of the request shares."""
+        return self.database.writer.run(audit.with_entry(job, self.clock()))
 
     async def bearer(self, secret: str) -> Bearer | None:
         """Whose API key or login this is; None for one nobody gave out, and for one that holds no longer."""
