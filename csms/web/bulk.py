@@ -28,7 +28,7 @@ State = Literal["waiting", "refused", "cancelled"] | CommandStatus
 class Filter(Request):
     """Stations that match all that is given."""
 
-    station_ids: list[Name] | None = Field(None, max_length=10_000)
+    station_ids: list[Word] | None = Field(None, max_length=10_000)
     online: bool | None = None
     location: Word | None = None
     version: Word | None = None

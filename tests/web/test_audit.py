@@ -60,7 +60,9 @@ async def test_change_that_was_not_kept_leaves_no_entry_that_says_so(system, api
 async def test_command_is_told_without_its_payload(system, api) -> None:
     await api.put("/api/v1/stations/CS-1", json={"password": None})
     await connect(system, "CS-1", JoinedLine(Version.V16, lambda call: {"status": "Accepted"}))
-    await api.post("/api/v1/stations/CS-1/commands/ChangeConfiguration", json={"key": "AuthorizationKey", "value": "x" * 16})
+    await api.post(
+        "/api/v1/stations/CS-1/commands/ChangeConfiguration", json={"key": "AuthorizationKey", "value": "x" * 16}
+    )
     [entry] = await latest(api, limit=1)
     assert (entry["action"], entry["outcome"]) == ("POST /api/v1/stations/{id}/commands/{action}", "done")
     assert entry["object"].endswith("/ChangeConfiguration") and "sent" not in entry["detail"]

@@ -52,6 +52,8 @@ read GET /stations/{id}/trace · steer PUT /stations/{id}/trace · steer DELETE 
 read GET /tariffs · edit POST /tariffs · read GET /events · read GET /totals
 read GET /webhooks · edit POST /webhooks · read GET /webhooks/{id} · edit PUT /webhooks/{id}
 edit DELETE /webhooks/{id} · edit POST /webhooks/{id}/secret · edit POST /webhooks/{id}/test
+read GET /bulk-commands · steer POST /bulk-commands · read GET /bulk-commands/{id}
+read GET /bulk-commands/{id}/items · steer POST /bulk-commands/{id}/cancel
 read GET /network/summary · edit POST /network/import
 read GET /certificates · edit POST /certificates/{serial}/revoke
 manage GET /users · manage POST /users · manage GET /users/{id} · manage PATCH /users/{id} · manage DELETE /users/{id}
@@ -71,6 +73,7 @@ BODIES: dict[str, Any] = {
     "POST /api-keys": {"name": "x", "role": "viewer", "operator": "north"},
     "POST /stations/{id}/availability": {"operative": True}, "PATCH /stations/{id}/configuration": {"values": {"A": "1"}},
     "POST /stations/{id}/trigger": {"message": "heartbeat"},
+    "POST /bulk-commands": {"verb": "clear-cache", "filter": {"station_ids": ["N-1"]}, "operator": "north"},
     "POST /stations/{id}/unlock": {"evse_id": 1},
     "POST /stations/{id}/variables/read": {"variables": [{"component": "A", "variable": "B"}]},
     "PATCH /stations/{id}/variables": {"variables": [{"component": "A", "variable": "B", "value": "1"}]},
@@ -108,6 +111,8 @@ async def north(system: System, api) -> dict[str, str]:
     )
     await system.database.writer.commit(unit)
     command = (await api.post("/api/v1/stations/N-1/commands/ClearCache", params=within)).json()["id"]
+    asked = {"verb": "clear-cache", "filter": {"station_ids": ["N-1"]}, "operator": "north"}
+    bulk = await api.post("/api/v1/bulk-commands", json=asked)
     user = (await api.post("/api/v1/users", json={"name": "ann", "role": "viewer", "operator": "north"})).json()["id"]
     key = (await api.post("/api/v1/api-keys", json={"name": "k", "role": "viewer", "operator": "north"})).json()["id"]
     webhook = await api.post("/api/v1/webhooks", json={"url": "https://example.com/", "enabled": False}, params=within)
@@ -117,7 +122,7 @@ async def north(system: System, api) -> dict[str, str]:
         reservation = (await connection.exec_driver_sql("SELECT max(id) FROM reservations")).scalar_one()
     return {
         "operators": "north", "locations": "N-1", "stations": "N-1", "tokens": "N-TAG", "sessions": "77",
-        "commands": str(command), "reservations": str(reservation), "users": str(user), "api-keys": str(key),
+        "commands": str(command), "bulk-commands": str(bulk.json()["id"]), "reservations": str(reservation), "users": str(user), "api-keys": str(key),
         "webhooks": str(webhook.json()["id"]), "certificates": "abc",
     }  # fmt: skip
 
