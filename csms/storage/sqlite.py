@@ -23,6 +23,7 @@ import structlog
 
 from csms.domain.ports import StorageUnavailable
 from csms.domain.unit import Unit
+from csms.storage.pace import Pace
 from csms.storage.place import remedy
 from csms.storage.rows import Statement, latest, rows_of
 
@@ -60,6 +61,7 @@ class SqliteWriter:
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[tuple[Unit | Job, asyncio.Future[Any]]] = deque()  # The loop's alone.
         self._handed: SimpleQueue[_Group | tuple[Job, asyncio.Future[Any]] | None] = SimpleQueue()
+        self._pace = Pace()
         self._busy = False  # The thread has something, or will have it in this turn of the loop.
         self._idle: asyncio.Future[None] | None = None  # Set: somebody waits until there is nothing left to do.
         self._stopping = False
@@ -94,12 +96,21 @@ class SqliteWriter:
         self._waiting.append((work, future))
         if not self._busy:
             self._busy = True
-            self._loop.call_soon(self._hand_over)  # With what else this turn of the loop brings.
+            self._schedule()
         return future
+
+    def _schedule(self) -> None:
+        """Let the next commit begin: with what else this turn of the loop brings, or a little later."""
+        wait = 0.0 if self._stopping else self._pace.wait(self._loop.time(), len(self._waiting))
+        if wait:
+            self._loop.call_later(wait, self._hand_over)
+        else:
+            self._loop.call_soon(self._hand_over)
 
     def _hand_over(self) -> None:
         """Give the thread what waits: units together, a job alone."""
         waiting = self._waiting
+        self._pace.begin(self._loop.time(), len(waiting))
         units: list[tuple[Unit, asyncio.Future[None]]] = []
         while waiting and len(units) < _MOST_UNITS and isinstance(waiting[0][0], Unit):
             units.append(waiting.popleft())
@@ -107,7 +118,7 @@ class SqliteWriter:
 
     def _settled(self, outcomes: list[_Outcome], events: bool) -> None:
         if self._waiting:
-            self._hand_over()
+            self._schedule()
         else:
             self._busy = False
             if self._idle is not None:
