@@ -199,31 +199,31 @@ def _default_unit(measurand: str) -> str:
     return "Wh" if measurand.startswith("Energy.") else ""
 
 
-def _number(text: str) -> float | str:
-    """A 1.6 value is text; what is no finite number stays as it is (T55)."""
+def _number(text: str, sent: str | None = None) -> float | str:
+    """A 1.6 value is text; what is no finite number stays as it was sent (T55)."""
     try:
-        number = float(text.replace(",", ".") if text.count(",") == 1 and "." not in text else text)
+        number = float(text)
     except ValueError:
-        return text
-    return number if abs(number) < _IMPOSSIBLE else text  # NaN and the infinities fail the comparison.
+        if text.count(",") != 1 or "." in text:
+            return sent or text
+        return _number(text.replace(",", "."), text)
+    return number if abs(number) < _IMPOSSIBLE else sent or text  # NaN and the infinities fail the comparison.
 
 
 def _reading(at: datetime, samples: tuple[Sample, ...], place: int) -> Reading:
-    return Reading(
-        at=at,
-        samples=samples,
-        register_wh=_quantity(samples, REGISTER),
-        power_w=_quantity(samples, POWER),
-        soc=_quantity(samples, STATE_OF_CHARGE),
-        place=place,
-    )
+    told: dict[str, list[Sample]] = {REGISTER: [], POWER: [], STATE_OF_CHARGE: []}
+    for sample in samples:
+        if sample.measurand in told and type(sample.value) is not str:
+            told[sample.measurand].append(sample)
+    register, power, soc = map(_quantity, told.values())
+    return Reading(at=at, samples=samples, register_wh=register, power_w=power, soc=soc, place=place)
 
 
-def _quantity(samples: tuple[Sample, ...], measurand: str) -> float | None:
+def _quantity(told: list[Sample]) -> float | None:
     """The total of a measurand, as measured where the car is plugged in, or else wherever it was (T58)."""
-    told = [sample for sample in samples if sample.measurand == measurand and type(sample.value) is not str]
-    at_cord = [sample for sample in told if sample.location in _CORD]
-    return _total(at_cord or told) if told else None
+    if len(told) > 1:
+        told = [sample for sample in told if sample.location in _CORD] or told
+    return _total(told) if told else None
 
 
 def _total(samples: list[Sample]) -> float | None:
