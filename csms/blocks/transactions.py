@@ -55,6 +55,9 @@ PHASE_2X: dict[str, Phase] = {
     "Idle": "pending",
 }
 
+# Why a transaction is about to end: a token that comes with it need not be the one that began it, nor come after that.
+_STOPS = frozenset({"StopAuthorized", "Deauthorized", "RemoteStop"})
+
 
 @answers
 async def start_16(request: v16.StartTransaction, ctx: Context) -> v16.StartTransactionResponse:
@@ -142,7 +145,7 @@ async def _judged_2x(
 
 def _identifies(session: Session, request: v201.TransactionEvent) -> bool:
     """Whether the event's token is the one the transaction belongs to: not the one that ends it."""
-    if request.id_token is None or request.event_type == "Ended":
+    if request.id_token is None or request.event_type == "Ended" or request.trigger_reason in _STOPS:
         return False
     return request.event_type == "Started" or session.token is None
 

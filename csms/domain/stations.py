@@ -82,7 +82,7 @@ class Station:
         self.next_transaction = 1  # 1.6 transaction ids: positive, unique for the station's life (T05, T06).
         self.connectors: dict[ConnectorRef, Connector] | None = None
         self.sessions: dict[int, Session] | None = None  # The open ones, by our id.
-        self.newest_start: datetime | None = None  # Of any session since it connected: a later start is a new one.
+        self.newest_start: datetime | None = None  # Of any session it had: a later start is a new one.
         self.common_name: str | None = None  # Of the certificate it showed (security profile 3).
         self.provoked: frozenset[str] | None = None  # What we asked for before its boot was accepted.
         self.clock_told = False  # Whether it was told that its clock is wrong.

@@ -116,6 +116,8 @@ class MemoryRecords:
             id: session for id, (owner, session) in self.sessions.items() if owner == known.id and session.is_open
         }
         station.sessions = running or None
+        starts = [session.started_at for owner, session in self.sessions.values() if owner == known.id]
+        station.newest_start = max(starts, default=None)
         return station
 
     def token(self, operator_id: int, value: str) -> Awaitable[Token | None]:

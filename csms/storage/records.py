@@ -71,6 +71,7 @@ class Known(msgspec.Struct, frozen=True):
     model: str | None = None
     firmware: str | None = None
     connectors: tuple[Connector, ...] = ()
+    newest_start: datetime | None = None  # Of any session it ever had.
     sessions: tuple[Session, ...] = ()  # The open ones.
 
 
@@ -126,6 +127,7 @@ class Records:
         station.registration = sys.intern(known.registration) if known.registration else None
         station.strict = known.strict
         station.next_transaction = known.next_transaction
+        station.newest_start = known.newest_start
         station.connectors = {connector.ref: connector for connector in known.connectors} or None
         station.sessions = {session.id: session for session in known.sessions} or None
         return station
@@ -308,6 +310,8 @@ _KNOWN = (
         stations.c.id, stations.c.operator_id, operators.c.name.label("operator"), stations.c.identity,
         stations.c.password_hash, stations.c.password_next, stations.c.security_profile, stations.c.admission, stations.c.registration, stations.c.strict,
         stations.c.next_transaction, stations.c.serial, stations.c.vendor, stations.c.model, stations.c.firmware,
+        sa.select(sa.func.max(sessions.c.started_at)).where(sessions.c.station_id == stations.c.id)
+        .scalar_subquery().label("newest_start"),
     )
     .join_from(_keys, operators, operators.c.name == _name)
     .join(stations, _named)
