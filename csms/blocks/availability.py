@@ -7,8 +7,9 @@ import msgspec
 from csms.blocks.clock import watch_clock
 from csms.blocks.dispatch import Context, answers
 from csms.blocks.provisioning import wire_time
+from csms.blocks.review import doubt
 from csms.domain.events import ConnectorChanged
-from csms.domain.sessions import Phase
+from csms.domain.sessions import NEEDS_REVIEW, Phase
 from csms.domain.stations import WHOLE_STATION, Connector, ConnectorRef, Status, trusted_time
 from csms.ocpp import v16, v201
 
@@ -62,6 +63,7 @@ async def status_16(request: v16.StatusNotification, ctx: Context) -> v16.Status
         vendor_error_code=request.vendor_error_code,
     )
     _reported(ctx, connector)
+    _is_free(ctx, connector)
     if phase is not None and not ctx.station.is_outdated(connector):
         _session_is(ctx, ref, phase)
     return v16.StatusNotificationResponse()
@@ -70,12 +72,14 @@ async def status_16(request: v16.StatusNotification, ctx: Context) -> v16.Status
 @answers
 async def status_2x(request: v201.StatusNotification, ctx: Context) -> v201.StatusNotificationResponse:
     watch_clock(ctx, request.timestamp)
-    _reported(ctx, Connector(
+    connector = Connector(
         evse_id=request.evse_id,
         connector_id=request.connector_id,
         status=STATUS_2X[request.connector_status],
         reported_at=trusted_time(request.timestamp, ctx.now),
-    ))  # fmt: skip
+    )
+    _reported(ctx, connector)
+    _is_free(ctx, connector)
     return v201.StatusNotificationResponse()
 
 
@@ -96,6 +100,7 @@ def connectors_in_events(ctx: Context, events: list[v201.EventData]) -> list[v20
         latest |= {ref: Connector(*ref, status, at, error_info=event.tech_info) for ref in places}
     for connector in latest.values():
         _reported(ctx, connector)
+        _is_free(ctx, connector)
     return others
 
 
@@ -128,7 +133,18 @@ def _reported(ctx: Context, connector: Connector) -> None:
     )  # fmt: skip
 
 
+def _is_free(ctx: Context, connector: Connector) -> None:
+    """A session on a connector that is free again has lost its end, or that is still in the station's queue (R5)."""
+    if connector.status != "available" or ctx.station.sessions is None or ctx.station.is_outdated(connector):
+        return
+    for session in ctx.station.open_sessions():
+        here = session.evse_id == connector.evse_id and session.connector_id in (None, connector.connector_id)
+        if here and session.started_at < connector.reported_at and NEEDS_REVIEW not in session.flags:
+            doubt(ctx, session, NEEDS_REVIEW)
+
+
 def _session_is(ctx: Context, ref: ConnectorRef, phase: Phase) -> None:
     for session in ctx.station.open_sessions():
-        if (session.evse_id, session.connector_id) == ref and session.phase != phase:
-            ctx.unit.changed.append(msgspec.structs.replace(session, phase=phase))
+        if (session.evse_id, session.connector_id) == ref and (session.phase != phase or NEEDS_REVIEW in session.flags):
+            flags = tuple(flag for flag in session.flags if flag != NEEDS_REVIEW)  # It goes on, after all.
+            ctx.unit.changed.append(msgspec.structs.replace(session, phase=phase, flags=flags))

@@ -22,6 +22,7 @@ from csms.blocks.metering import (
     without_stored,
 )
 from csms.blocks.reservations import used
+from csms.blocks.review import doubt
 from csms.domain.events import MessageUnmatched, SessionOpened
 from csms.domain.ports import Use
 from csms.domain.sessions import (
@@ -214,7 +215,7 @@ def _supersede_earlier(ctx: Context, begun: Session) -> None:
     for session in ctx.station.open_sessions():
         same_place = (session.evse_id, session.connector_id) == (begun.evse_id, begun.connector_id)
         if same_place and session.started_at < begun.started_at and SUPERSEDED not in session.flags:
-            ctx.unit.changed.append(flagged(session, SUPERSEDED))
+            doubt(ctx, session, SUPERSEDED)
 
 
 def _without_clock(moment: datetime) -> bool:

@@ -77,6 +77,14 @@ class SessionClosed(Event, tag="session.closed"):
     incomplete: bool = False  # Messages of it are missing still: nothing to bill yet (G7).
 
 
+class SessionFlagged(Event, tag="session.flagged"):
+    """A session that goes on by what was reported is to be looked at: `superseded`, `needs_review` (R5)."""
+
+    session: int
+    transaction_id: str
+    flag: str
+
+
 class CommandSettled(Event, tag="command.settled"):
     command: int
     action: str
@@ -200,6 +208,7 @@ AnyEvent = (
     | SessionOpened
     | SessionMetered
     | SessionClosed
+    | SessionFlagged
     | CommandSettled
     | MessageUnmatched
     | SecurityNotified

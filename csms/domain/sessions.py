@@ -18,10 +18,14 @@ Phase = Literal["pending", "charging", "suspended", "ended"]
 # Something about a session a person should look at; a flagged session is recorded, never dropped (G4).
 METER_FELL = "meter_fell"  # The register at the end is below the one at the start.
 SUPERSEDED = "superseded"  # Another session started on its connector before its own end was reported.
+NEEDS_REVIEW = "needs_review"  # Its connector is free again, and its end was not reported: it may never be (R5).
 UNPLAUSIBLE_TIME = "implausible_time"  # The station's clock was lost: our receive time stands in.
 NO_START = "no_start"  # Its start has not been reported (yet).
 REFUSED = "refused"  # The token was not accepted; the station may have charged all the same.
 RESCALED = "rescaled"  # Its station is known to mislabel its register: a quirk was applied (T57).
+
+# An open session with one of these is over, as far as anybody can tell: its token may be used elsewhere.
+STUCK = frozenset({SUPERSEDED, NEEDS_REVIEW})
 
 BEGIN, WITHIN, END = 0, 1, 2
 
@@ -150,7 +154,7 @@ def closed(session: Session, ended_at: datetime, reason: str | None, token: str 
         stop_token=token,
         phase="ended",
         power_w=None,
-        flags=tuple(flag for flag in session.flags if flag != SUPERSEDED),
+        flags=tuple(flag for flag in session.flags if flag not in STUCK),
     )
 
 

@@ -12,7 +12,7 @@ import msgspec
 
 from csms.domain.events import AnyEvent
 from csms.domain.ports import CLAIM_GRACE, Use
-from csms.domain.sessions import SUPERSEDED, Reading, Session
+from csms.domain.sessions import STUCK, Reading, Session
 from csms.domain.stations import Connector, ConnectorRef, Station
 from csms.domain.tariffs import Tariff, tariff_at
 from csms.domain.tokens import Token, folded
@@ -169,7 +169,7 @@ class MemoryRecords:
             session for owner, session in self.sessions.values()
             if owner == held.station_id and session.transaction_id == held.transaction_id
         ]  # fmt: skip
-        running = any(session.is_open and SUPERSEDED not in session.flags for session in begun)
+        running = any(session.is_open and STUCK.isdisjoint(session.flags) for session in begun)
         return not running and (stale or bool(begun))
 
     def _newest(self, station_id: int, matches: Callable[[Session], bool]) -> Awaitable[Session | None]:

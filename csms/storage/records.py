@@ -348,7 +348,7 @@ _CLAIM = sa.text("""
            AND (claims.transaction_id = excluded.transaction_id OR claims.evse_id = excluded.evse_id))
        OR (NOT EXISTS (SELECT 1 FROM sessions s WHERE s.station_id = claims.station_id
                        AND s.transaction_id = claims.transaction_id AND s.ended_at IS NULL
-                       AND s.flags NOT LIKE '%"superseded"%')
+                       AND s.flags NOT LIKE '%"superseded"%' AND s.flags NOT LIKE '%"needs_review"%')
            AND (claims.claimed_at < :stale
                 OR EXISTS (SELECT 1 FROM sessions s WHERE s.station_id = claims.station_id
                            AND s.transaction_id = claims.transaction_id)))

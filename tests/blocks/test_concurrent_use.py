@@ -16,7 +16,7 @@ from csms.storage import admin
 from csms.storage.database import Database
 from csms.storage.memory import MemoryRecords
 from csms.storage.records import Records, open_records
-from tests.blocks.conversation import NOON, Conversation, after
+from tests.blocks.conversation import NOON, Conversation, after, stamp
 from tests.blocks.test_transactions import TAG, event, start, stop
 
 
@@ -233,6 +233,13 @@ class TestClaims:
         await records.claim(1, "TAG", Use(1, "1", 1), NOON)
         await self.session(records, "A", "StartTransaction", start())
         await self.session(records, "A", "StartTransaction", start(5, tag="OTHER"))
+        assert await records.claim(1, "TAG", Use(2, "1", 1), NOON)
+
+    async def test_R5_claim_of_a_session_that_lost_its_end_is_free(self, records):
+        await records.claim(1, "TAG", Use(1, "1", 1), NOON)
+        await self.session(records, "A", "StartTransaction", start())
+        free = {"connectorId": 1, "errorCode": "NoError", "status": "Available", "timestamp": stamp(30)}
+        await self.session(records, "A", "StatusNotification", free)
         assert await records.claim(1, "TAG", Use(2, "1", 1), NOON)
 
     @pytest.mark.parametrize(("late", "free"), [(1.0, False), (1.01, True)])
