@@ -29,6 +29,7 @@ from csms.domain.credentials import KEY_BYTES, Vault, new_api_key
 from csms.domain.ports import StorageUnavailable
 from csms.domain.quirks import Quirks, read_quirks
 from csms.gateway.admission import Address
+from csms.gateway.drain import send_away
 from csms.gateway.proxies import Proxies
 from csms.gateway.server import Gateway, Limits
 from csms.gateway.trail import Trail
@@ -169,6 +170,7 @@ async def serve(
         await system.certificates.start()
         await open_ports(system.gateway, settings, shared=shared)
         stack.push_async_callback(system.gateway.stop)
+        stack.push_async_callback(send_away, system.gateway, settings.drain_window)
         stack.push_async_callback(system.steering.bulk.close)  # While stations are there: nobody is taken for away.
         await system.steering.bulk.resume()
         await stack.enter_async_context(system.certificates.renewing(system.steering.followups, system.gateway.is_here))
@@ -335,7 +337,7 @@ async def _admin_key(system: System, announce: Callable[[str], None]) -> None:
 
 
 def _not_ready(gateway: Gateway, node: Node | None) -> str | None:
-    if gateway.stopping:
+    if gateway.stopping or gateway.listener.closed:
         return "the server is stopping"
     if node is not None and not node.membership.lives:
         return "the database was not reached lately"

@@ -88,6 +88,7 @@ class Settings(BaseSettings):
     pong_deadline: float = Field(20.0, gt=0, description="s")
     handshake_deadline: float = Field(10.0, gt=0, description="s")
     message_deadline: float = Field(30.0, gt=0, description="s")
+    drain_window: float = Field(0.0, ge=0, le=600, description="s")
     max_message_16: int = Field(256 << 10, ge=1 << 10, description="bytes")
     max_message_2x: int = Field(1 << 20, ge=1 << 10, description="bytes")
 

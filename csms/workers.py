@@ -30,7 +30,7 @@ log = structlog.get_logger()
 CANNOT_START = 3  # The exit status of a worker that has said why.
 _GOOD_RUN = 60.0  # s after which a worker that ends is started again at once.
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0  # s before a worker that died soon is started again; doubled each time.
-_PATIENCE = 15.0  # s that workers have to end, beyond the window in which they send stations away.
+_PATIENCE = 30.0  # s
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Supervisor:
     count: int
     work: Callable[[Worker], None]
     started: Callable[[], None]  # Called once, when all workers listen.
-    patience: float = _PATIENCE
+    patience: float = _PATIENCE  # s that workers have to end, once they were told to.
     first_pause: float = _FIRST_PAUSE
     _places: list[_Place] = field(default_factory=list)
     _stopping_since: float | None = None

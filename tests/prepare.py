@@ -10,6 +10,7 @@ import sys
 NEEDED = {
     "mosquitto": "mosquitto",
     "curl": "curl",
+    "haproxy": "haproxy",
     "openssl": "openssl",
 }  # program: package, alike on Debian, Ubuntu and Homebrew
 WISHED = {"cc": ("gcc", "libc6-dev")}  # Linux: without them some tests are skipped, with the reason.

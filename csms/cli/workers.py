@@ -12,6 +12,8 @@ from csms.settings import Settings
 from csms.storage.place import DatabaseError, StartError, is_postgres
 from csms.workers import CANNOT_START, Supervisor, Worker, in_a_process, reserved
 
+_PATIENCE = 30.0  # s that a worker has to end, beyond the window in which it sends stations away.
+
 RunLoop = Callable[[Coroutine[Any, Any, None]], None]
 
 
@@ -34,6 +36,7 @@ def serve_many(settings: Settings, announce: Callable[[str], None], run_loop: Ru
             settings.workers,
             lambda worker: _work(settings, worker, run_loop),
             lambda: app.announce_places(settings, announce),
+            patience=settings.drain_window + _PATIENCE,
         )
         return supervisor.run()
 

@@ -44,6 +44,7 @@ class Listener:
         """`most` sockets may be open at once; None: as many as the process has descriptors for, less a reserve."""
         self.open = 0
         self.paused = False
+        self.closed = False
         self._make = make
         self._most = most
         self._ports: list[_Port] = []
@@ -91,6 +92,7 @@ class Listener:
             log.info("gateway.has_room", sockets=self.open)
 
     def close(self) -> None:
+        self.closed = True
         for port in self._ports:
             port.pause()
             for each in port.sockets:
