@@ -130,7 +130,7 @@ async def token(operator: Operator) -> str:
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    case = case_of(report.location[2].rpartition(".")[2].partition("[")[0])
+    case = case_of(report.location[2].partition("[")[0].rpartition(".")[2])
     if case is not None and (report.when == "call" or report.outcome != "passed"):
         _outcomes[case] = _outcomes.get(case, True) and report.outcome == "passed"
 

@@ -12,11 +12,13 @@ POWER = {"component": {"name": "EVSE", "evse": {"id": 1}}, "variable": {"name": 
 STATE = {"component": {"name": "ChargingStation"}, "variable": {"name": "AvailabilityState"}}
 
 
-async def _monitors(station: Station, operator: Operator, *, found: int = 2, **criteria: Any) -> None:
+async def _monitors(
+    station: Station, operator: Operator, *, found: int = 2, first: int = 1, **criteria: Any
+) -> None:  # fmt: skip
     status = {"status": "Accepted" if found else "EmptyResultSet"}
     number = await numbered(operator, station, "GetMonitoringReport", criteria, status)
     for seq in range(found):
-        monitor = {"id": seq + 1, "transaction": False, "value": 1.0, "type": "UpperThreshold", "severity": 4}
+        monitor = {"id": seq + first, "transaction": False, "value": 1.0, "type": "UpperThreshold", "severity": 4}
         told = {
             "requestId": number, "seqNo": seq, "tbc": seq < found - 1, "generatedAt": now(),
             "monitor": [POWER | {"variableMonitoring": [monitor]}],
@@ -128,7 +130,7 @@ async def test_TC_N_49_alert_is_cleared_by_a_reboot(v201, operator):
     await _set(v201, operator, monitor())
     await _notified(v201, operator, variableMonitoringId=7)
     await v201.reconnect(boot=True)
-    await _monitors(v201, operator)
+    await _monitors(v201, operator, first=7)  # Read anew: the one that was set has survived, and there is another.
     await _notified(v201, operator, cleared=True)
 
 

@@ -11,6 +11,7 @@ import csms.blocks  # noqa: F401  Registers the handlers.
 from csms.blocks import dispatch, support
 from csms.ocpp import v201
 from csms.ocpp.catalogue import Version, actions
+from tests.conformance import cases
 
 README = Path(__file__).parents[2] / "README.md"
 BEGIN, END = "<!-- support:begin -->", "<!-- support:end -->"
@@ -20,6 +21,13 @@ def test_readme_has_the_generated_table():
     text = README.read_text("utf-8")
     kept = text.partition(BEGIN)[2].partition(END)[0].strip()
     assert kept == support.markdown(), "python -m csms.blocks.support prints what belongs between the marks"
+
+
+def test_readme_has_the_generated_table_of_certification_cases():
+    text = README.read_text("utf-8")
+    kept = text.partition("<!-- cases:begin -->")[2].partition("<!-- cases:end -->")[0].strip()
+    assert kept == cases.table(), "python -m tests.conformance.cases prints what belongs between the marks"
+    assert not cases.tested() - {*cases.V16, *cases.V201}, "a test is named after a case that does not exist"
 
 
 def test_every_message_of_a_station_is_answered_or_listed_with_a_reason():
