@@ -48,6 +48,7 @@ from csms.storage.outbox import Outbox
 from csms.storage.place import StartError, control_path, is_postgres, remedy, shown, sqlite_path
 from csms.storage.queries import Queries
 from csms.storage.records import Records, open_records
+from csms.storage.upkeep import Keep, Upkeep, kept_up
 from csms.trust.authority import AuthorityFolderError
 from csms.trust.parts import Certificates, Choices, certificates
 from csms.web.access import Trusted
@@ -166,6 +167,10 @@ async def serve(
         await stack.enter_async_context(running(http_server(Trusted(system.api)), control))
         await system.delivery.start(system.collectors, system.node and system.node.membership.while_leading)
         stack.push_async_callback(system.delivery.stop)
+        upkeep = Upkeep(system.database, _keep(settings), now_utc).run
+        await stack.enter_async_context(
+            kept_up(upkeep() if system.node is None else system.node.membership.while_leading(upkeep))
+        )
         stack.push_async_callback(system.steering.close)
         await system.certificates.start()
         await open_ports(system.gateway, settings, shared=shared)
@@ -194,6 +199,16 @@ def release() -> str:
 
 
 # Parts
+
+
+def _keep(settings: Settings) -> Keep:
+    return Keep(
+        samples=timedelta(days=settings.sample_retention_days),
+        samples_full=timedelta(days=settings.sample_full_days),
+        thinned=timedelta(seconds=settings.sample_keep_seconds),
+        log=timedelta(days=settings.log_retention_days),
+        commands=timedelta(days=settings.command_retention_days),
+    )
 
 
 async def _records(database: Database) -> Records:

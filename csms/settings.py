@@ -115,6 +115,12 @@ class Settings(BaseSettings):
     event_readers: int = Field(1000, ge=0)
     trail_bytes: int = Field(64 << 20, ge=0, description="0: no trail")
 
+    sample_full_days: float = Field(7.0, ge=0)
+    sample_keep_seconds: float = Field(300.0, ge=0, description="s; 0: all are kept")
+    sample_retention_days: float = Field(400.0, gt=0)
+    log_retention_days: float = Field(400.0, gt=0)
+    command_retention_days: float = Field(400.0, gt=0)
+
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "text", "json"] = "auto"
 

@@ -76,7 +76,7 @@ class Postgres:
             lines = (self.folder / "postmaster.pid").read_text().splitlines()
         except OSError:
             return False
-        return lines[0] == str(self._process.pid) and len(lines) > 7 and lines[7].strip() == "ready"
+        return lines[:1] == [str(self._process.pid)] and [line.strip() for line in lines[7:8]] == ["ready"]
 
     def url(self, database: str = "postgres", folder: Path | None = None) -> str:
         """`folder`: of another socket that leads to it."""

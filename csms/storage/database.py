@@ -28,6 +28,8 @@ MIGRATIONS = Path(__file__).with_name("migrations")
 _CHECKED_SIZE = 256 << 20  # Bytes up to which a file is read whole at every start, to see that it is not damaged.
 _LOCK_WAIT = 5.0  # s
 
+Job = Callable[[sa.Connection], Any]
+
 
 class Writer(Protocol):
     """What writes: units in groups, jobs in transactions of their own, in the order in which they were put."""
@@ -51,7 +53,8 @@ class Database:
     """An open database. Everything is written through `writer`; `reader` and `lookups` see what was committed.
 
     Messages wait for `lookups`, people for `reader`: a long list never holds a station up. `path`: the file, or (with
-    PostgreSQL) where this node's control socket stands.
+    PostgreSQL) where this node's control socket stands. `upkeep` runs what is large and may wait, in a transaction of
+    its own: where it can be, beside the writer.
     """
 
     writer: Writer
@@ -59,6 +62,7 @@ class Database:
     reader: AsyncEngine
     path: Path
     lock: IO[str]
+    upkeep: Callable[[Job], Awaitable[Any]]
 
     async def close(self) -> None:
         await self.writer.close()
@@ -147,7 +151,7 @@ async def open_database(url: str, *, synchronous: str = "FULL", patience: float 
     except BaseException:
         lock.close()
         raise
-    return Database(writer, Lookups(str(path)), _reader(path), path, lock)
+    return Database(writer, Lookups(str(path)), _reader(path), path, lock, writer.run)
 
 
 async def _writer(path: Path, synchronous: str, patience: float) -> SqliteWriter:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from alembic.util import CommandError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from csms.storage.database import Database, lock_database, upgrade
+from csms.storage.database import Database, Job, lock_database, upgrade
 from csms.storage.fate import NODE
 from csms.storage.place import MOST_NODES, DatabaseError, DatabaseLocked, places_of, shown
 from csms.storage.postgres import PostgresWriter
@@ -78,7 +78,7 @@ async def open_postgres(url: str, *, patience: float) -> Database:
     writer = PostgresWriter(jobs, lambda: connect_to_write(url), patience=patience)
     lookups = PostgresLookups(_engine(url, _SERVER, size=4), patience)
     reader = _engine(url, _SERVER | {"default_transaction_read_only": "on"}, size=4)
-    return Database(writer, lookups, reader, path, lock)
+    return Database(writer, lookups, reader, path, lock, _upkeep(url))
 
 
 async def migrate_postgres(url: str) -> tuple[str | None, str]:
@@ -104,6 +104,18 @@ async def migrate_postgres(url: str) -> tuple[str | None, str]:
         await engine.dispose()
 
 
+def _upkeep(url: str) -> Callable[[Job], Awaitable[Any]]:
+    """Jobs that may take minutes have a connection of their own, for as long as each takes."""
+    settings = _WRITING | {"synchronous_commit": "on"}
+    engine = _engine(url, settings, size=1, isolation_level="READ COMMITTED", command=None, pooled=False)
+
+    async def run(job: Job) -> Any:
+        async with engine.begin() as connection:
+            return await connection.run_sync(job)
+
+    return run
+
+
 def _own_place(url: str) -> tuple[IO[str], Path]:
     """A place for this node's control socket, and its lock: several nodes may run in one folder."""
     for place in places_of(url):
@@ -116,10 +128,11 @@ def _own_place(url: str) -> tuple[IO[str], Path]:
 
 def _engine(
     url: str, settings: dict[str, str], *, size: int, isolation_level: str = "AUTOCOMMIT",
-    command: float | None = _COMMAND,
+    command: float | None = _COMMAND, pooled: bool = True,
 ) -> AsyncEngine:  # fmt: skip
+    pool = {"pool_size": size, "max_overflow": 0, "pool_timeout": 60} if pooled else {"poolclass": sa.NullPool}
     return create_async_engine(
-        sa.make_url(url).set(drivername="postgresql+asyncpg"), pool_size=size, max_overflow=0, pool_timeout=60,
+        sa.make_url(url).set(drivername="postgresql+asyncpg"), **pool,
         isolation_level=isolation_level, pool_pre_ping=isolation_level == "SERIALIZABLE",
         connect_args={"server_settings": settings, "timeout": _CONNECT, "command_timeout": command},
     )  # fmt: skip

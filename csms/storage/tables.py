@@ -119,6 +119,8 @@ stations = Table(
     UniqueConstraint("operator_id", "identity"),
     Index(None, "identity", "operator_id"),
     Index(None, "created_at", "id"), Index(None, "operator_id", "created_at", "id"),
+    Index("ix_stations_vendor", "vendor", "created_at", "id"), Index("ix_stations_model", "model", "created_at", "id"),
+    Index("ix_stations_firmware", "firmware", "created_at", "id"),
     Index("ix_stations_location_id", "location_id", sqlite_where=text("location_id IS NOT NULL"),
           postgresql_where=text("location_id IS NOT NULL")),
 )  # fmt: skip
@@ -162,6 +164,15 @@ sessions = Table(
     Index("ix_sessions_open", "station_id", sqlite_where=text("ended_at IS NULL"),
           postgresql_where=text("ended_at IS NULL")),
     Index(None, "started_at", "id"), Index(None, "operator_id", "started_at", "id"),
+    Index("ix_sessions_station", "station_id", "started_at", "id"),
+    Index("ix_sessions_running", "started_at", "id", sqlite_where=text("ended_at IS NULL"),
+          postgresql_where=text("ended_at IS NULL")),
+    Index("ix_sessions_running_operator", "operator_id", "started_at", "id", sqlite_where=text("ended_at IS NULL"),
+          postgresql_where=text("ended_at IS NULL")),
+    Index("ix_sessions_flagged", "started_at", "id", sqlite_where=text("flags <> '[]'"),
+          postgresql_where=text("flags <> '[]'")),
+    Index("ix_sessions_flagged_operator", "operator_id", "started_at", "id", sqlite_where=text("flags <> '[]'"),
+          postgresql_where=text("flags <> '[]'")),
     Index("ix_sessions_token", func.lower(text("token")), "started_at", "id", sqlite_where=text("token IS NOT NULL"),
           postgresql_where=text("token IS NOT NULL")),
 )  # fmt: skip
@@ -362,6 +373,9 @@ commands = Table(
     Column("created_at", Instant, nullable=False),
     Column("sent_at", Instant), Column("settled_at", Instant),
     Index(None, "station_id", "created_at"),
+    Index("ix_commands_action", "action", "created_at", "id"),
+    Index("ix_commands_pending", "created_at", "id", sqlite_where=text("status = 'pending'"),
+          postgresql_where=text("status = 'pending'")),
     Index(None, "created_at", "id"), Index(None, "operator_id", "created_at", "id"),
 )  # fmt: skip
 

@@ -37,7 +37,7 @@ async def server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
 
 async def test_a_killed_server_has_lost_and_doubled_nothing(server: ServerProcess) -> None:
     await add_tokens(server)
-    fleet = Fleet(server, KILLS * 30 + 60, stations=100)
+    fleet = Fleet(server, KILLS * 30 + 60, stations=100, drain=40 + 2 * KILLS)  # What is owed takes its time.
     dice = random.Random(KILLS)
     for _ in range(KILLS):
         await fleet.goes_on()

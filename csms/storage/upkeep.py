@@ -1,0 +1,109 @@
+"""Keeps what was recorded within its bounds: partitions made ahead and dropped, readings thinned, logs and commands forgotten."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+import structlog
+
+from csms.domain.ports import StorageUnavailable
+from csms.storage.database import Database
+from csms.storage.partitions import drop_oldest, make_ahead
+from csms.storage.tables import commands, samples, station_log, unmatched
+from csms.storage.thinning import thin
+
+_SLICE = 500  # Rows deleted at a time: stations wait for the same writer.
+_BREATH = 0.01  # s between slices
+_EVERY = 3600.0  # s
+_SOON = 60.0  # s until it is tried again where it failed.
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Keep:
+    """How long what is kept. `thinned` zero: readings are never thinned."""
+
+    samples: timedelta = timedelta(days=400)
+    samples_full: timedelta = timedelta(days=7)
+    thinned: timedelta = timedelta(minutes=5)
+    log: timedelta = timedelta(days=400)
+    commands: timedelta = timedelta(days=400)
+
+
+@asynccontextmanager
+async def kept_up(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Upkeep goes on for as long as this lasts."""
+    task = asyncio.create_task(work, name="upkeep")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+class Upkeep:
+    """For one node at a time; what it did not come to it does the next time."""
+
+    def __init__(self, database: Database, keep: Keep, clock: Callable[[], datetime]):
+        self._database = database
+        self._keep = keep
+        self._clock = clock
+        self._partitioned = database.reader.dialect.name == "postgresql"
+
+    async def run(self, every: float = _EVERY) -> None:
+        """At once and every so many s, until cancelled."""
+        while True:
+            pause = every
+            try:
+                done = await self.once()
+            except (StorageUnavailable, sa.exc.DBAPIError, OSError) as error:
+                log.warning("upkeep.put_off", error=str(getattr(error, "orig", None) or error))
+                pause = min(every, _SOON)
+            except Exception:
+                log.exception("upkeep.failed")
+            else:
+                if any(done.values()):
+                    log.info("upkeep.done", **done)
+            await asyncio.sleep(pause)
+
+    async def once(self) -> dict[str, int]:
+        """How many partitions were made and dropped, how many rows of what were deleted."""
+        now, keep, done = self._clock(), self._keep, {}
+        if self._partitioned:
+            done["partitions_made"] = await self._database.upkeep(
+                lambda connection: make_ahead(connection, "samples", "received_at", now)
+            )
+            done["partitions_dropped"] = await self._drop(now - keep.samples)
+        else:
+            done["samples"] = await self._forget(samples, samples.c.received_at, now - keep.samples)
+        if keep.thinned:
+            done["samples_thinned"] = await thin(self._database, now - keep.samples_full, keep.thinned)
+        done["station_log"] = await self._forget(station_log, station_log.c.received_at, now - keep.log)
+        done["unmatched"] = await self._forget(unmatched, unmatched.c.received_at, now - keep.log)
+        done["commands"] = await self._forget(commands, commands.c.created_at, now - keep.commands)
+        return done
+
+    async def _drop(self, before: datetime) -> int:
+        dropped = 0
+        while await self._database.upkeep(lambda connection: drop_oldest(connection, "samples", before)):
+            dropped += 1
+        return dropped
+
+    async def _forget(self, table: sa.Table, at: sa.Column, before: datetime) -> int:
+        """Delete from the oldest end, which ids are in the order of, for as long as it is old."""
+        oldest = sa.select(table.c.id).order_by(table.c.id).limit(_SLICE)
+        query = sa.delete(table).where(table.c.id.in_(oldest.scalar_subquery()), at < before)
+        deleted = 0
+        while True:
+            found = await self._database.upkeep(lambda connection: connection.execute(query).rowcount)
+            deleted += found
+            if found < _SLICE:
+                return deleted
+            await asyncio.sleep(_BREATH)
