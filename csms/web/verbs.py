@@ -3,6 +3,7 @@
 # No `annotations` from the future: FastAPI reads what each route takes from types that are made here.
 
 import inspect
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import msgspec
@@ -10,6 +11,7 @@ from fastapi import APIRouter, Body, Depends, Query
 from fastapi.responses import JSONResponse
 from pydantic import Field
 
+from csms.blocks import charging_verbs, token_verbs
 from csms.blocks.verbs import Unsayable, Verb
 from csms.cluster.neutral import VERBS, Outcome
 from csms.domain.commands import Command
@@ -68,6 +70,49 @@ def _route(verb: Verb[Any]) -> None:
     ) -> JSONResponse:  # fmt: skip
         station = await find_station(services, caller, operator, id)
         return await perform(services, station, verb, ask, wait, queue)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewReservation(token_verbs.Reserve):
+    station_id: str
+    operator: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewProfile(charging_verbs.Profile):
+    station_id: str
+    operator: str | None = None
+
+
+@router.post("/reservations", tags=["reservations"], response_model=CommandView, responses=_SINGLE)
+async def create_reservation(
+    ask: NewReservation, services: ServicesOf, caller: Steerer, wait: Wait = 30.0, queue: Queue = 0.0
+) -> JSONResponse:
+    """Reserve at a station: the same as `POST /stations/{id}/reservations`."""
+    station = await find_station(services, caller, ask.operator, ask.station_id)
+    return await perform(services, station, token_verbs.RESERVE, ask, wait, queue)
+
+
+@router.post("/charging-profiles", tags=["charging-profiles"], response_model=CommandView, responses=_SINGLE)
+async def create_profile(
+    ask: NewProfile, services: ServicesOf, caller: Steerer, wait: Wait = 30.0, queue: Queue = 0.0
+) -> JSONResponse:
+    """Install a profile at a station: the same as `POST /stations/{id}/charging-profiles`."""
+    station = await find_station(services, caller, ask.operator, ask.station_id)
+    return await perform(services, station, charging_verbs.SET, ask, wait, queue)
+
+
+@router.delete("/reservations/{id}", tags=["reservations"], response_model=CommandView, responses=_SINGLE)
+async def cancel_reservation(
+    id: int, services: ServicesOf, caller: Steerer, wait: Wait = 30.0, queue: Queue = 0.0
+) -> JSONResponse:
+    """Cancel a reservation by its id here; it is over when the station agrees."""
+    row = await services.queries.reservation(id) if abs(id) < 1 << 63 else None
+    if row is None or not caller.may_see(row["operator"]):
+        raise Problem(404, f"There is no reservation {id}.")
+    station = await find_station(services, caller, row["operator"], row["station_id"])
+    ask = token_verbs.CancelReservation(row["reservation_id"])
+    return await perform(services, station, token_verbs.CANCEL, ask, wait, queue)
 
 
 async def perform(

@@ -32,7 +32,8 @@ edit DELETE /tokens/{value}
 read GET /sessions · read GET /sessions/{id} · read GET /sessions/{id}/samples · read GET /sessions/{id}/messages
 steer POST /sessions · steer POST /sessions/{id}/stop
 read GET /commands · read GET /commands/{id} · steer POST /stations/{id}/commands/{action}
-read GET /reservations · read GET /reservations/{id} · read GET /charging-profiles · read GET /local-lists
+read GET /reservations · read GET /reservations/{id} · steer POST /reservations
+steer DELETE /reservations/{id} · steer POST /charging-profiles · read GET /charging-profiles · read GET /local-lists
 read GET /stations/{id}/device-model · read GET /stations/{id}/configuration · read GET /stations/{id}/monitors
 read GET /stations/{id}/limits · read GET /stations/{id}/reported-profiles · read GET /stations/{id}/charging-needs
 read GET /stations/{id}/display-messages · read GET /stations/{id}/customer-information
@@ -66,6 +67,12 @@ KNOWN = {tuple(line.split()[1:]): line.split()[0] for line in re.split(r"[·\n]"
 # What a request needs besides the path, so that it is refused for no other reason.
 BODIES: dict[str, Any] = {
     "PUT /locations/{id}": {"name": "X"}, "PUT /operators/{name}": {}, "PUT /stations/{id}": {}, "PUT /tokens/{value}": {},
+    "POST /reservations": {
+        "station_id": "N-1", "token": "N-TAG", "operator": "north", "expires_at": "2099-01-01T00:00:00Z",
+    },
+    "POST /charging-profiles": {
+        "station_id": "N-1", "operator": "north", "purpose": "tx_default", "periods": [{"start": 0, "limit": 6.0}],
+    },
     "POST /sessions": {"station_id": "N-1", "token": "N-TAG", "operator": "north"},
     "POST /stations/{id}/commands/{action}": {}, "PUT /stations/{id}/trace": {"until": "2030-01-01T00:00:00Z"},
     "POST /tariffs": {"currency": "EUR"}, "POST /webhooks": {"url": "https://example.com/"}, "PUT /webhooks/{id}": {},
