@@ -8,6 +8,8 @@ import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from time import monotonic
 
 import structlog
 
@@ -18,6 +20,8 @@ log = structlog.get_logger()
 
 _HANDSHAKE = 10.0  # s for a TLS handshake.
 _SHUTDOWN = 2.0  # s for the other side to agree that TLS ends.
+_ENDS_SOON = timedelta(days=30)  # Before a certificate ends, it is told of once a day.
+_DAY = 86_400.0  # s
 
 
 @dataclass
@@ -28,6 +32,7 @@ class _Port:
     tls: Tls | None
     context: ssl.SSLContext | None
     versions: tuple[int, ...] = ()
+    warned_at: float | None = None  # When it was last told that a certificate ends soon.
     sockets: list[socket.socket] = field(default_factory=list)
     servers: list[asyncio.Server] = field(default_factory=list)
 
@@ -85,6 +90,7 @@ class Listener:
         for port in self._ports:
             if port.tls is not None and port.tls.versions() not in ((), port.versions):
                 await self._renew(port)
+            _warn_of_end(port)
         if self.paused and self._ports and self.open < self._most - self._most // 50:
             self.paused = False
             for port in self._ports:
@@ -114,10 +120,28 @@ class Listener:
         except TlsError as error:
             log.error("tls.not_renewed", error=str(error), remedy="the certificates that were read before stay in use")
             return
+        port.warned_at = None
         log.info("tls.renewed", expires_at=port.tls.expires_at().isoformat())
         if not self.paused:
             port.pause()
             await self._accept(port)
+
+
+def _warn_of_end(port: _Port) -> None:
+    now = monotonic()
+    if port.tls is None or (port.warned_at is not None and now - port.warned_at < _DAY):
+        return
+    port.warned_at = now
+    try:
+        ends_at = port.tls.expires_at()
+    except TlsError:  # Half a file: the next look sees it whole.
+        return
+    if ends_at - datetime.now(UTC) < _ENDS_SOON:
+        log.warning(
+            "tls.expires",
+            expires_at=ends_at.isoformat(),
+            remedy="renew the server's certificates: they are taken at once",
+        )
 
 
 def _tls(context: ssl.SSLContext | None) -> dict[str, object]:
