@@ -138,6 +138,7 @@ async def prepare(settings: Settings, announce: Callable[[str], None]) -> None:
     """What is done once for all workers, before they are there: migrations, and the first key of the API."""
     async with open_system(settings) as system:
         await _admin_key(system, announce)
+        system.delivery.stream.start()  # Before anybody can ask for it.
 
 
 async def serve(

@@ -91,7 +91,6 @@ class Delivery:
         bounded = partial(keep_bounded, outbox, retention=retention, most=settings.event_most_rows, clock=self._clock)
         self._tasks.append(asyncio.create_task(lead(bounded), name="outbox-retention"))
         self._tasks.append(asyncio.create_task(lead(self._deliveries.run), name="webhooks"))
-        self.stream.start()
 
     async def stop(self) -> None:
         await self.stream.stop()

@@ -9,10 +9,12 @@ import sys
 
 NEEDED = {
     "mosquitto": "mosquitto",
+    "mosquitto_sub": "mosquitto-clients",
     "curl": "curl",
     "haproxy": "haproxy",
     "openssl": "openssl",
-}  # program: package, alike on Debian, Ubuntu and Homebrew
+}  # program: package, of Debian and Ubuntu
+BREWED = {"mosquitto-clients": "mosquitto"}  # Where Homebrew names it otherwise.
 WISHED = {"cc": ("gcc", "libc6-dev")}  # Linux: without them some tests are skipped, with the reason.
 _SBIN = "/usr/sbin:/usr/local/sbin"
 
@@ -37,7 +39,8 @@ def main() -> int:
         subprocess.run(["apt-get", "update", "-qq"], **quiet)
         subprocess.run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages], **quiet)
     elif missing() and shutil.which("brew"):
-        subprocess.run(["brew", "install", "--quiet", *missing()], check=False)
+        brewed = [BREWED.get(package, package) for package in missing()]
+        subprocess.run(["brew", "install", "--quiet", *dict.fromkeys(brewed)], check=False)
     packages = missing()
     if packages:
         names = " ".join(packages)

@@ -60,7 +60,8 @@ class Client:
             async with self._http.stream("GET", "/api/v1" + path, params=params) as response:
                 if not response.is_success:
                     await response.aread()
-                    raise _refused(response)
+                    refused = _refused(response)
+                    raise ConnectionLost(str(refused), refused.problem) if response.status_code == 503 else refused
                 async for line in response.aiter_lines():
                     name, _, value = line.partition(":")
                     yield name, value.removeprefix(" ")

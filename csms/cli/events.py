@@ -52,18 +52,20 @@ class _Following:
         self._client = client
         self._params = params
         self._after = after
+        self._met = False  # Whether it ever was there.
 
     async def __aiter__(self) -> Any:
         while True:
             params = self._params | ({} if self._after is None else {"after": self._after})
             try:
                 async for name, value in self._client.lines("/events", params):
+                    self._met = True
                     if name == "id":
                         self._after = value
                     elif name == "data":
                         yield msgspec.json.decode(value)
             except ConnectionLost as error:
-                if self._after is None:  # It was never there.
+                if not self._met:
                     raise
                 print(f"{error} It is tried again.", file=sys.stderr)
             await asyncio.sleep(_AGAIN)

@@ -26,6 +26,10 @@ class Receiver:
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
 
+    def trust(self, secret: str) -> None:
+        """Check from now on that requests are signed with it."""
+        self.verifier = Verifier(secret)
+
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/events"

@@ -15,6 +15,7 @@ import pytest
 
 from simulators.reference import reference_session
 from tests.journeys.processes import ROOT, environment, free_port
+from tests.live.broker import PASSWORD, USER, Broker
 
 README = (ROOT / "README.md").read_text()
 
@@ -130,6 +131,43 @@ async def operate_over_http(shell: Shell, password: str) -> None:
         answer = json.loads(await shell.run(command.replace("curl", "curl -sS --fail-with-body", 1)))
         assert answer.get("accepted", True) is True
     await station
+
+
+async def test_a_session_is_followed_as_the_readme_says(shell: Shell, tmp_path: Path) -> None:
+    folder = tmp_path / "broker"
+    folder.mkdir()
+    broker = Broker(folder)
+    broker.start()
+    try:
+        shell.environment |= {"CSMS_MQTT_URL": broker.url, "MQTT_USER": USER, "MQTT_PASSWORD": PASSWORD}
+        await shell.run("csms token add 04A2B3C4")
+        password = re.search(r"Password:\s+(\S+)", await shell.run("csms station add CP-001"))[1]
+        await shell.serve()
+        shell.environment["CSMS_KEY"] = shell.admin_key
+        url = f"ws://127.0.0.1:{shell.ocpp_port}/ocpp"
+        station = asyncio.create_task(
+            reference_session(url, "CP-001", "1.6", password=password, token="04A2B3C4", remote=True)
+        )
+        await until_it_reports(shell)
+        said = []
+        for command in commands_of("Follow a session"):
+            command = command.replace("127.0.0.1:8080", f"127.0.0.1:{shell.http_port}").replace(
+                "1883", str(broker.port)
+            )
+            if "<session>" in command:
+                command = command.replace("<session>", await shell.running_session())
+            said.append(await shell.run(command))
+        await station
+    finally:
+        broker.kill()
+    _, started, _, mqtt, tail, sse, trail = said
+    assert json.loads(started)["accepted"] is True
+    assert '"type":"session.opened"' in mqtt and '"station":"CP-001"' in mqtt
+    assert "session.opened" in tail
+    events = [json.loads(line.removeprefix("data: ")) for line in sse.splitlines()]
+    assert events[0]["type"] == "session.opened"
+    assert events[0]["event_id"] in mqtt, "one event, one id, wherever it is told"
+    assert "RemoteStartTransaction" in trail and "04…C4" in trail and "04A2B3C4" not in trail
 
 
 async def until_it_reports(shell: Shell) -> None:
