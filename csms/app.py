@@ -138,7 +138,6 @@ async def prepare(settings: Settings, announce: Callable[[str], None]) -> None:
     """What is done once for all workers, before they are there: migrations, and the first key of the API."""
     async with open_system(settings) as system:
         await _admin_key(system, announce)
-        system.delivery.stream.start()  # Before anybody can ask for it.
 
 
 async def serve(
@@ -164,6 +163,7 @@ async def serve(
         shared = worker is not None
         http = stack.enter_context(listen(settings.http_host, settings.http_port, "CSMS_HTTP_PORT", reuse_port=shared))
         control = stack.enter_context(listen_control(control_path(system.database.path)))
+        system.delivery.stream.start()  # Before anybody can ask for it.
         await stack.enter_async_context(running(http_server(system.api), http))
         await stack.enter_async_context(running(http_server(Trusted(system.api)), control))
         await system.delivery.start(system.collectors, system.node and system.node.membership.while_leading)
