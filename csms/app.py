@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as package_version
 from pathlib import Path
@@ -29,6 +30,7 @@ from csms.domain.credentials import KEY_BYTES, Vault, new_api_key
 from csms.domain.ports import StorageUnavailable
 from csms.domain.quirks import Quirks, read_quirks
 from csms.gateway.admission import Address
+from csms.gateway.closing import close_session
 from csms.gateway.drain import send_away
 from csms.gateway.proxies import Proxies
 from csms.gateway.server import Gateway, Limits
@@ -122,6 +124,7 @@ async def open_system(settings: Settings) -> AsyncIterator[System]:
             token_changed=records.token_changed,
             delivery=delivery,
             trail=gateway.trail,
+            close_session=partial(close_session, gateway),
             certificate_revoked=issued.revoked(gateway.certificate_revoked),
         )
         if node is not None:

@@ -93,7 +93,7 @@ def tell_progress(ctx: Context, before: Session | None, session: Session, at: da
     Of a session that had ended before, its end is told again if that has changed: who bills by it has to know (T18).
     """
     if not session.is_open:
-        now, then = _closed_event(session, ctx.now), _closed_event(before, ctx.now) if before is not None else None
+        now, then = closed_event(session, ctx.now), closed_event(before, ctx.now) if before is not None else None
         if before is None or before.is_open or now != then:
             ctx.unit.events.append(now)
     elif at is not None:
@@ -102,7 +102,7 @@ def tell_progress(ctx: Context, before: Session | None, session: Session, at: da
         ))  # fmt: skip
 
 
-def _closed_event(session: Session, now: datetime) -> SessionClosed:
+def closed_event(session: Session, now: datetime) -> SessionClosed:
     ended_at = session.ended_at or now
     return SessionClosed(
         at=ended_at, session=session.id, transaction_id=session.transaction_id, ended_at=ended_at,

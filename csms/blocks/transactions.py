@@ -83,7 +83,7 @@ async def stop_16(request: v16.StopTransaction, ctx: Context) -> v16.StopTransac
     if session is None:
         _unmatched(ctx, "StopTransaction", f"no transaction {request.transaction_id} of this station")
         return answer
-    if session.is_open:  # Otherwise it is a repeat: same answer, nothing changes (T11).
+    if session.awaits_end:  # Otherwise it is a repeat: same answer, nothing changes (T11).
         ended_at = trusted_time(request.timestamp, ctx.now)
         readings = await without_stored(ctx, session, in_wh(ctx, readings_16(request.transaction_data or [], ctx.now)))
         meter = metered(
@@ -265,7 +265,7 @@ def _moved_on(session: Session, request: v201.TransactionEvent, decision: Decisi
         session,
         started_at=at if started or (NO_START in session.flags and at < session.started_at) else session.started_at,
         start_seq=request.seq_no if started else session.start_seq,
-        end_seq=request.seq_no if ended and session.is_open else session.end_seq,  # The first end stands.
+        end_seq=request.seq_no if ended and session.awaits_end else session.end_seq,  # The first end stands.
         seen=with_seq(session.seen, request.seq_no),
         evse_id=evse.id if evse else session.evse_id,
         connector_id=evse.connector_id if evse and evse.connector_id is not None else session.connector_id,

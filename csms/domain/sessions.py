@@ -19,6 +19,7 @@ Phase = Literal["pending", "charging", "suspended", "ended"]
 METER_FELL = "meter_fell"  # The register at the end is below the one at the start.
 SUPERSEDED = "superseded"  # Another session started on its connector before its own end was reported.
 NEEDS_REVIEW = "needs_review"  # Its connector is free again, and its end was not reported: it may never be (R5).
+CLOSED_BY_HAND = "closed_by_hand"  # An operator ended it; the station's own end still counts, should it come.
 UNPLAUSIBLE_TIME = "implausible_time"  # The station's clock was lost: our receive time stands in.
 NO_START = "no_start"  # Its start has not been reported (yet).
 REFUSED = "refused"  # The token was not accepted; the station may have charged all the same.
@@ -106,9 +107,14 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return self.ended_at is None
 
     @property
+    def awaits_end(self) -> bool:
+        """Whether the station's own end is still to come."""
+        return self.is_open or CLOSED_BY_HAND in self.flags
+
+    @property
     def complete(self) -> bool:
         """Whether nothing is missing between start and end (1.6: both; 2.x: every seqNo) — only then it is billed."""
-        if self.ended_at is None or NO_START in self.flags:
+        if self.awaits_end or NO_START in self.flags:
             return False
         if self.start_seq is None or self.end_seq is None:
             return self.version == "1.6"
@@ -145,7 +151,7 @@ def metered(session: Session, readings: tuple[Reading, ...] | list[Reading], dig
 
 def closed(session: Session, ended_at: datetime, reason: str | None, token: str | None = None) -> Session:
     """End a session; its own end, once reported, stands (T11, T18)."""
-    if session.ended_at is not None:
+    if not session.awaits_end:
         return session
     return msgspec.structs.replace(
         session,
@@ -154,8 +160,13 @@ def closed(session: Session, ended_at: datetime, reason: str | None, token: str 
         stop_token=token,
         phase="ended",
         power_w=None,
-        flags=tuple(flag for flag in session.flags if flag not in STUCK),
+        flags=tuple(flag for flag in session.flags if flag not in STUCK and flag != CLOSED_BY_HAND),
     )
+
+
+def closed_by_hand(session: Session, at: datetime) -> Session:
+    """End a session whose end the station has not reported, and mark that."""
+    return flagged(closed(session, at, None), CLOSED_BY_HAND)
 
 
 def flagged(session: Session, flag: str) -> Session:

@@ -9,9 +9,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from csms.domain.sessions import Session
 from csms.domain.tokens import folded
 from csms.storage.listings import LOCATION, OPERATORS, RESERVATIONS, SESSIONS, STATION, TOKENS
 from csms.storage.paging import FIRST_PAGE, Listing, Page, Paging, Row, operator_id, page, select
+from csms.storage.rows import session_from
 from csms.storage.tables import (
     connectors,
     locations,
@@ -79,6 +81,12 @@ class Queries:
 
     async def operator(self, name: str) -> Row | None:
         return await self.first(OPERATORS.query.where(operators.c.name == name))
+
+    async def whole_session(self, session_id: int) -> Session | None:
+        """As the blocks know it."""
+        async with self._reader.connect() as connection:
+            row = (await connection.execute(sa.select(sessions).where(sessions.c.id == session_id))).one_or_none()
+        return None if row is None else session_from(row)
 
     async def token(self, operator: str, value: str) -> Row | None:
         mine = tokens.c.operator_id == operator_id(operator)

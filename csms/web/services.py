@@ -15,6 +15,8 @@ from csms.cluster.desk import Desk
 from csms.cluster.neutral import Neutral
 from csms.domain.credentials import Vault
 from csms.domain.events import EventFilter
+from csms.domain.sessions import Session
+from csms.domain.stations import Station
 from csms.domain.trail import Exchange
 from csms.domain.webhooks import Webhook
 from csms.storage.accounts import Bearer, find_bearer
@@ -82,6 +84,7 @@ class Services:
     token_changed: Callable[[int, str], None]  # (operator id, value)
     delivery: Delivery
     trail: Trail
+    close_session: Callable[[Station, Session], Awaitable[bool]]  # By hand; False: not now.
     certificate_revoked: Callable[[int, str], Awaitable[None]]  # (station number, serial number)
     siblings: Siblings = ALONE  # The other workers of this machine.
     passwords: Passwords = field(default_factory=Passwords)

@@ -13,14 +13,15 @@ from csms.blocks.charging_verbs import Profile, limits_of, start_profile
 from csms.blocks.verbs import Unsayable, judged
 from csms.cluster.desk import Target
 from csms.domain.commands import Command
+from csms.domain.stations import Station
 from csms.domain.tokens import Token, decide
 from csms.ocpp.catalogue import Version
 from csms.storage.listings import SAMPLES, SESSIONS
 from csms.storage.paging import Row
-from csms.web.access import Caller, Reader, Steerer
+from csms.web.access import Caller, Editor, Reader, Steerer
 from csms.web.models import CommandView, Moment, Name, ReadingView, SessionStart, SessionView, Word
 from csms.web.paging import Page, paged, paging_of
-from csms.web.problems import Problem
+from csms.web.problems import Problem, described
 from csms.web.services import Services, services_of
 from csms.web.stations import find_station
 
@@ -106,6 +107,21 @@ async def stop_session(id: int, services: ServicesOf, caller: Steerer, wait: Wai
         return remote_control.stop_request(version, transaction)
 
     return answer(await services.desk.ask(target_of(station), build, wait=wait))
+
+
+@router.post("/sessions/{id}/close", responses=described(404, 409))
+async def close_session(id: int, services: ServicesOf, caller: Editor) -> SessionView:
+    """End a session by hand whose end the station does not report. Nothing is asked of the station.
+
+    It is marked (`closed_by_hand`) and costs what was metered. Should the station's own end still come, that counts.
+    """
+    row, session = await find_session(services, caller, id), await services.queries.whole_session(id)
+    if row["ended_at"] is not None or session is None:
+        raise Problem(409, f"Session {id} has ended already.")
+    station = Station(row["station_number"], row["operator_id"], row["operator"], row["station_id"])
+    if not await services.close_session(station, session):
+        raise Problem(409, f"The station of session {id} has something under way: try again in a moment.")
+    return _view(await find_session(services, caller, id))
 
 
 def target_of(station: Row) -> Target:

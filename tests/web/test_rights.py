@@ -30,7 +30,7 @@ edit POST /stations/import
 read GET /tokens · read GET /token-groups · read GET /tokens/{value} · edit PUT /tokens/{value}
 edit DELETE /tokens/{value}
 read GET /sessions · read GET /sessions/{id} · read GET /sessions/{id}/samples · read GET /sessions/{id}/messages
-steer POST /sessions · steer POST /sessions/{id}/stop
+steer POST /sessions · steer POST /sessions/{id}/stop · edit POST /sessions/{id}/close
 read GET /commands · read GET /commands/{id} · steer POST /stations/{id}/commands/{action}
 read GET /reservations · read GET /reservations/{id} · steer POST /reservations
 steer DELETE /reservations/{id} · steer POST /charging-profiles · read GET /charging-profiles · read GET /local-lists

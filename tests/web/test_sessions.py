@@ -268,3 +268,14 @@ async def test_stop_of_an_offline_station_is_409_with_the_command(system, api) -
     response = await api.post(f"{SESSIONS}/5/stop")
     assert (response.status_code, response.json()["status"]) == (409, "offline")
     assert response.json()["action"] == "RequestStopTransaction"
+
+
+async def test_stuck_session_is_closed_by_hand(system, api) -> None:
+    await add_session(system, 5)
+    closed = await api.post(f"{SESSIONS}/5/close")
+    assert closed.status_code == 200, closed.text
+    assert (closed.json()["status"], closed.json()["flags"]) == ("closed", ["closed_by_hand"])
+    assert_problem(await api.post(f"{SESSIONS}/5/close"), 409, "ended already")
+    assert_problem(await api.post(f"{SESSIONS}/6/close"), 404)
+    listed = (await api.get(SESSIONS, params={"flag": "closed_by_hand"})).json()["items"]
+    assert [item["id"] for item in listed] == [5]
