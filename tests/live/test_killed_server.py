@@ -10,10 +10,14 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from tests.journeys.processes import ServerProcess, run_fleet
 from tests.live.broker import Broker, Listener
 
 KILLS = int(os.environ.get("CSMS_PUBLISH_KILLS", "4"))
+
+pytestmark = pytest.mark.live
 
 
 def stored(path: Path) -> list[tuple[str, str]]:

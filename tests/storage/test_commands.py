@@ -121,12 +121,12 @@ async def test_answer_and_what_it_changed_are_kept_together(log, rows):
 
 
 async def test_ids_of_ours_are_counted_for_good_and_lists_by_station(log, database):
-    assert [await log.opened(command(id), 1, 1, ("type",)) for id in (1, 2)] == [1, 2]
+    assert [await log.opened(command(id), 1, 1, (("type",),)) for id in (1, 2)] == [1, 2]
     assert (await log.find(2)).request == {"type": 2}
-    assert await CommandLog(database).opened(command(3), 1, 1, ("x",)) == 3
-    assert await log.opened(command(4, action="SendLocalList"), 1, 1, ("v",)) == 1
+    assert await CommandLog(database).opened(command(3), 1, 1, (("x",),)) == 3
+    assert await log.opened(command(4, action="SendLocalList"), 1, 1, (("v",),)) == 1
     await log.settled(settled(4), 1, [ListInstalled(version=8, full=True, entries={})])
-    assert await log.opened(command(5, action="SendLocalList"), 1, 1, ("v",)) == 9
+    assert await log.opened(command(5, action="SendLocalList"), 1, 1, (("v",),)) == 9
 
 
 async def test_page_of_commands_is_the_latest_first(log, database):
