@@ -29,7 +29,10 @@ MAX_HEAD = 16 << 10  # Bytes of a handshake request.
 MAX_INBOX = 32  # Calls of one station that wait for their turn before we stop reading.
 _IN_TURN = 2  # Messages at once of a station that waits for answers: a call, and an answer to ours (rule 7).
 MAX_UNSENT = 256 << 10  # Bytes a station may leave unread before it is dropped.
-_ANSWER = 8  # Bytes of pongs that count as a message.
+_OTHERS = 8  # Pings, pongs and fragments that count as a message.
+_AT_ONCE = 32  # Messages of one station that are taken in one go, before it is others' turn.
+_PORTION = 0.2  # s of a station's rate that are done at once of what it sent too much.
+_HEARD_OUT = 4 << 20  # Bytes that are read after our goodbye.
 _LINGER = 5.0  # s between our close frame and the end of the socket.
 
 log = structlog.get_logger()
@@ -71,10 +74,18 @@ class Link(asyncio.Protocol):
         if self._socket is None:
             self._shake_hands(data)
             return
-        now = monotonic()
-        messages, out = self._socket.receive(data)
-        if self.gateway.limits.rate:
-            self._ration(now, len(messages) + len(out) // _ANSWER)
+        if self._leaving:
+            self._hear_out(len(data))
+            return
+        now, limits = monotonic(), self.gateway.limits
+        if limits.rate:  # What is beyond its ration stays unread, or at least undone (N12).
+            allowance = min(limits.burst, self._allowance + (now - self.heard_at) * limits.rate)
+            messages, out = self._socket.receive(data, max(min(int(allowance), _AT_ONCE), 1))
+            self._allowance = allowance - len(messages) - self._socket.others / _OTHERS
+            if self._allowance < 0 or self._socket.more:
+                self._slow_down(now, len(messages))
+        else:
+            messages, out = self._socket.receive(data)
         self.heard_at = now
         self.pinged_at = 0.0
         for message in messages:
@@ -172,7 +183,8 @@ class Link(asyncio.Protocol):
     def is_calm(self, now: float) -> bool:
         """Whether it has sent so little lately that it may send half a burst again."""
         limits = self.gateway.limits
-        return self._allowance + (now - self.heard_at) * limits.rate >= limits.burst / 2
+        refilled = self._allowance + (now - self.heard_at) * limits.rate
+        return refilled >= limits.burst / 2 and not self._socket.more
 
     @property
     def lost(self) -> bool:
@@ -209,6 +221,7 @@ class Link(asyncio.Protocol):
         if self.lost:
             return
         self._leaving = True
+        self._allowance = float(_HEARD_OUT)  # From here on it counts bytes.
         loop = asyncio.get_running_loop()
         loop.call_later(_LINGER, self._transport.abort)
         loop.call_soon(self._ended)
@@ -260,26 +273,53 @@ class Link(asyncio.Protocol):
         """Leave calls unanswered that nobody began: the station keeps them and comes again."""
         self._inbox = None
 
-    def _ration(self, now: float, messages: int) -> None:
-        """Let a station that sends too fast wait: what it sends stays in its own socket (N12)."""
-        limits = self.gateway.limits
-        refilled = self._allowance + (now - self.heard_at) * limits.rate
-        self._allowance = min(limits.burst, refilled) - messages
-        if self._allowance < 0 and not self._leaving:
-            self._transport.pause_reading()
-            asyncio.get_running_loop().call_later(-self._allowance / limits.rate, self._rested)
-            if messages > _IN_TURN:
-                self.gateway.floods.setdefault(self, now)
+    def _slow_down(self, now: float, messages: int) -> None:
+        """Let a station that sends too fast wait: what it sends stays in its own socket, but for what was read already."""
+        self._transport.pause_reading()
+        if self._allowance >= 1.0:  # It may, but others are waiting, too.
+            asyncio.get_running_loop().call_soon(self._go_on)
+            return
+        self._rest()
+        if messages > _IN_TURN or self._socket.more:
+            self.gateway.floods.setdefault(self, now)
+
+    def _rest(self) -> None:
+        """For as long as what it did too much takes, and the next portion."""
+        rate = self.gateway.limits.rate
+        portion = max(rate * _PORTION, 1.0) if self._socket.more else 0.0
+        asyncio.get_running_loop().call_later((portion - min(self._allowance, 0.0)) / rate, self._rested)
 
     def _rested(self) -> None:
+        if self.lost:
+            return
+        now, limits = monotonic(), self.gateway.limits
+        self._allowance = min(limits.burst, self._allowance + (now - self.heard_at) * limits.rate)
+        self.heard_at = now
+        if self._allowance < -0.5:  # It rested for something else meanwhile.
+            self._rest()
+            return
         self._allowance = max(self._allowance, 0.0)
-        self.heard_at = monotonic()
         self._read_on()
 
     def _read_on(self) -> None:
-        """Read again, once nothing speaks against it any more."""
-        if not self.stalled_at and self._inbox is None and self._allowance >= 0 and not self.lost:
+        """Go on with what was read, or read again, once nothing speaks against it any more."""
+        if self.stalled_at or self._inbox is not None or self._allowance < 0 or self.lost:
+            return
+        if not self._socket.more:
             self._transport.resume_reading()
+        elif self._allowance >= 0.5:  # Else its rest is not over.
+            asyncio.get_running_loop().call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        if self._socket.more and not self.lost:
+            self.data_received(b"")
+            self._read_on()
+
+    def _hear_out(self, size: int) -> None:
+        """What comes after our goodbye: taken for a while, so that the goodbye arrives, and thrown away."""
+        self._allowance -= size
+        if self._allowance < 0:
+            self._transport.abort()
 
     def _message(self, message: bytes) -> None:
         event = self._peer.receive(message, monotonic())

@@ -8,6 +8,7 @@ made when it is needed and let go when it is idle, so that a connection costs a 
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 
 from websockets.extensions.permessage_deflate import PerMessageDeflate
@@ -49,7 +50,7 @@ class _Fragments:
 class WebSocket:
     """One side of an open WebSocket. Feed it bytes; it gives messages, and bytes to send."""
 
-    __slots__ = ("_client", "_core", "_deflate", "_max_size", "_parts", "_rest", "_wanted", "closed")
+    __slots__ = ("_client", "_core", "_deflate", "_max_size", "_parts", "_rest", "_wanted", "closed", "others")
 
     def __init__(self, *, client: bool = False, deflate: bool = False, max_size: int = 1 << 20):
         """`max_size` bounds a message in bytes, inflated; `deflate`: permessage-deflate without context takeover."""
@@ -61,11 +62,13 @@ class WebSocket:
         self._core: Protocol | object | None = None  # None: nothing unusual is under way.
         self._parts: _Fragments | None = None
         self.closed: Closed | None = None
+        self.others = 0  # Frames of the bytes that were received last which were no messages by themselves.
 
-    def receive(self, data: bytes) -> tuple[list[bytes], bytes]:
+    def receive(self, data: bytes, most: int = sys.maxsize) -> tuple[list[bytes], bytes]:
         """Take bytes from the socket; return the whole text messages among them, and bytes to send.
 
-        When `closed` is set afterwards, send the bytes and close the socket.
+        When `closed` is set afterwards, send the bytes and close the socket. After `most` messages, or eight times as
+        many other frames, the rest is left as it is: `more` is set then, and receiving nothing goes on with it.
         """
         rest = self._rest
         if rest:
@@ -75,9 +78,9 @@ class WebSocket:
             data, self._rest = bytes(rest), b""
         messages: list[bytes] = []
         out = b""
-        position, end, stop = 0, len(data), 0
+        position, end, stop, others = 0, len(data), 0, 0
         masked = not self._client
-        while end - position >= 2 and self.closed is None:
+        while end - position >= 2 and self.closed is None and len(messages) < most > others // 8:
             first, second = data[position], data[position + 1]
             size, start = second & 0x7F, position + 2
             if size == 126:
@@ -104,15 +107,24 @@ class WebSocket:
             elif first in _CHEAP and (answer := self._cheap(first, data, start, body, stop, messages)) is not None:
                 out += answer
                 position = stop
+                others += 1
                 continue
+            others += 1
             out += self._through_core(data[position:stop], messages)
             position = stop
+        self.others = others
         if position < end and self.closed is None:
             if position or not isinstance(rest, bytearray):  # Else it is the same beginning still, only longer.
                 rest = bytearray(data[position:])
             self._rest = rest
-            self._wanted = max(stop - position, 2)
+            stopped = len(messages) >= most or others // 8 >= most
+            self._wanted = 0 if stopped else max(stop - position, 2)
         return messages, out
+
+    @property
+    def more(self) -> bool:
+        """Whether there is more to go on with."""
+        return bool(self._rest) and not self._wanted
 
     @property
     def unfinished(self) -> object | None:

@@ -223,6 +223,20 @@ class TestFlood:
             assert "currentTime" in await client.call("Heartbeat")
         assert not server.gateway.floods
 
+    @pytest.mark.parametrize(
+        "frame", [framed(HEARTBEAT), framed(b"", Opcode.PONG), framed(b"{}")], ids=["call", "pong", "junk"]
+    )
+    async def test_N12_what_came_in_one_piece_is_not_done_at_once_either(self, canary, frame):
+        """One read may bring ten thousand messages: the neighbours' turn comes before they are done."""
+        server = await canary(rate=20.0, burst=10)
+        raw, neighbour = await Raw.open(server), await server.connect("CS-2", password=b"secret")
+        raw.writer.write(frame * 2000)
+        await server.until(lambda: server.gateway.floods)
+        link = server.gateway.link_of(1)
+        assert not link.listening and link.unfinished, "the rest waits"
+        assert "currentTime" in await neighbour.call("Heartbeat")
+        assert server.gateway.messages["Heartbeat"] < 200
+
     async def test_N12_burst_that_ends_is_forgotten(self, canary):
         server = await canary(rate=100.0, burst=10, flood=0.5)
         raw = await Raw.open(server)

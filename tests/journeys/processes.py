@@ -55,6 +55,10 @@ class ServerProcess:
         self._process: Process | None = None
 
     @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
     def url(self) -> str:
         return f"ws://127.0.0.1:{self.settings['ocpp_port']}/ocpp"
 

@@ -204,6 +204,20 @@ def test_N4_size_that_comes_in_pieces_is_refused_before_the_body_is_kept(cut):
     assert server.closed is not None and server.closed.code == 1009
 
 
+@few_or_many
+@given(
+    st.lists(st.sampled_from([frame(b"a"), frame(b"p", PING), frame(b"q", PONG), frame(b"b", 0x01), frame(b"c", CONT)]))
+)
+def test_N12_what_is_taken_in_portions_is_what_is_taken_at_once(parts):
+    data, whole, portions = b"".join(parts), WebSocket(), WebSocket()
+    expected, (messages, out) = whole.receive(data), portions.receive(data, 1)
+    while portions.more:
+        got, answer = portions.receive(b"", 1)
+        assert len(got) <= 1 and portions.others <= 8
+        messages, out = messages + got, out + answer
+    assert ((messages, out), portions.closed) == (expected, whole.closed)
+
+
 def test_a_client_refuses_what_a_server_masked():
     client = WebSocket(client=True)
     client.receive(frame(b"masked"))
