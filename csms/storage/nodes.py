@@ -86,9 +86,10 @@ class Nodes:
         if not rows:
             return None
         found = await self._database.lookups.rows(_NODES)
-        lapsed = [row.id for row in found if row.lost or row.alive_until < row.now]
-        leader = min((row.id for row in found if row.id not in lapsed), default=node)
-        return Renewed(rows[0].now, leader, [each for each in lapsed if each != node])
+        # One that is lost and whose lease holds is being buried by itself, or by somebody else.
+        lapsed = [row.id for row in found if row.alive_until < row.now and row.id != node]
+        leader = min((row.id for row in found if not row.lost and row.alive_until >= row.now), default=node)
+        return Renewed(rows[0].now, leader, lapsed)
 
     async def claim(self, node: int, stations: Collection[int]) -> dict[int, Claimed]:
         """Take these stations; none if the node was declared lost. What former holders wrote can be read then."""

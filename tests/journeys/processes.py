@@ -86,6 +86,10 @@ class ServerProcess:
                     return
 
     @property
+    def process_id(self) -> int:
+        return self._process.pid
+
+    @property
     def running(self) -> bool:
         return self._process is not None and self._process.returncode is None
 
