@@ -33,7 +33,7 @@ fuzz: $(VENV)/.installed-dev  ## frames, WebSocket, handshake and messages, each
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,fuzz]' || true
 	@$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
 
-bench: $(VENV)/.installed-dev  ## our server against the baseline, six minutes; the table goes to build/bench.md
+bench: $(VENV)/.installed-dev  ## our server against the baseline, nine minutes; the table goes to build/bench.md
 	@$(BIN)/python -m benchmarks
 
 bench-quick: $(VENV)/.installed-dev  ## the same, rough, in a minute
