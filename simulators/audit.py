@@ -255,7 +255,8 @@ def _beliefs(path: Path | None) -> list[dict[str, Any]]:
     if path is None:
         return []
     try:
-        return msgspec.json.Decoder(dict).decode_lines(path.read_bytes())
+        lines = b"".join(part.read_bytes() for part in ledger.parts(path))
+        return msgspec.json.Decoder(dict).decode_lines(lines)
     except (OSError, msgspec.DecodeError) as error:
         raise ledger.LedgerError(f"cannot read {path}: {error}") from error
 

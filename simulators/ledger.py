@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 BATCH_SECONDS = 0.2
+MOST_PARTS = 1_000
 
 
 class Line(msgspec.Struct, omit_defaults=True, kw_only=True):
@@ -118,11 +119,24 @@ class Ledger:
             self._failure = self._failure or error
 
 
+def parts(path: Path) -> list[Path]:
+    """The file, or those that the processes of one run wrote in its place: FILE.1, FILE.2 …"""
+    if path.exists():
+        return [path]
+    found = [path.with_name(f"{path.name}.{number}") for number in range(1, 1 + MOST_PARTS)]
+    return [part for part in found if part.exists()] or [path]
+
+
 def read(path: Path | str) -> Iterator[Line]:
-    """The lines of a ledger; a last one that was cut off while being written is left out."""
+    """The lines of a ledger, in all its parts; a last one that was cut off while being written is left out."""
+    for part in parts(Path(path)):
+        yield from _read(part)
+
+
+def _read(path: Path) -> Iterator[Line]:
     decode = msgspec.json.Decoder(Line).decode
     try:
-        with Path(path).open("rb") as file:
+        with path.open("rb") as file:
             for number, text in enumerate(file, 1):
                 if not text.endswith(b"\n"):
                     return

@@ -73,6 +73,15 @@ def test_a_line_that_is_none_is_an_error(tmp_path):
         list(read(path))
 
 
+def test_parts_that_several_processes_wrote_are_one_ledger(tmp_path):
+    for number in (1, 2):
+        part = Ledger(tmp_path / f"ledger.{number}")
+        part.add("sent", operator=None, station=f"CS-{number}", version="1.6", letter=1, session=1, id="run.1",
+                 action="MeterValues", payload=b"{}")  # fmt: skip
+        part.close()
+    assert [line.station for line in read(tmp_path / "ledger")] == ["CS-1", "CS-2"]
+
+
 def test_a_ledger_that_cannot_be_opened_says_why(tmp_path):
     with pytest.raises(LedgerError, match="No such file"):
         Ledger(tmp_path / "nowhere" / "l")
