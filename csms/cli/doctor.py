@@ -21,6 +21,8 @@ from csms.settings import Settings
 from csms.storage.place import DatabaseError, control_path, is_postgres, place_of, shown
 
 _ENOUGH_DISK = 1 << 30
+_OLDEST = 140000  # Of PostgreSQL.
+_CONNECTIONS = 12  # A node's own, at most.
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     try:
         path = place_of(settings.database_url)
         if is_postgres(settings.database_url):
-            yield asyncio.run(_postgres(settings.database_url))
+            yield from asyncio.run(_postgres(settings.database_url))
         else:
             yield from _database(path)
     except DatabaseError as error:
@@ -81,18 +83,39 @@ def _database(path: Path) -> Iterator[Finding]:
         yield Finding("ok", "database", f"{path} is sound, schema {revision[0] if revision else 'not migrated'}")
 
 
-async def _postgres(url: str) -> Finding:
+async def _postgres(url: str) -> list[Finding]:
     try:
         import asyncpg
     except ImportError:
-        return Finding("error", "database", "PostgreSQL needs its driver: pip install 'csms[postgres]'")
+        return [Finding("error", "database", "PostgreSQL needs its driver: pip install 'csms[postgres]'")]
     try:
         connection = await asyncpg.connect(url.replace("+asyncpg", ""), timeout=5)
-        version = await connection.fetchval("SHOW server_version")
-        await connection.close()
+        try:
+            said = dict(await connection.fetch("SELECT name, setting FROM pg_settings"))
+            migrated = await connection.fetchval("SELECT to_regclass('alembic_version') IS NOT NULL")
+            revision = await connection.fetchval("SELECT version_num FROM alembic_version") if migrated else None
+            used = await connection.fetchval(
+                "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
+            )
+        finally:
+            await connection.close()
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        return Finding("error", "database", f"{shown(url)} cannot be reached: {error or type(error).__name__}")
-    return Finding("ok", "database", f"{shown(url)} answers: PostgreSQL {version}")
+        return [Finding("error", "database", f"{shown(url)} cannot be reached: {error or type(error).__name__}")]
+    version = f"PostgreSQL {said['server_version']}, schema {revision or 'not migrated yet'}"
+    found = [Finding("ok", "database", f"{shown(url)} answers: {version}")]
+    if int(said["server_version_num"]) < _OLDEST:
+        found.append(Finding("error", "database", f"{version} is too old: use 14 or newer"))
+    if said["server_encoding"] != "UTF8":
+        found.append(Finding("error", "database", "its encoding is not UTF8: create the database with ENCODING 'UTF8'"))
+    for setting in ("fsync", "full_page_writes"):
+        if said[setting] != "on":
+            remedy = "a power loss may take back what stations were answered. Set it to on"
+            found.append(Finding("error", "database", f"{setting} is {said[setting]}: {remedy}"))
+    left = int(said["max_connections"]) - used
+    if left < _CONNECTIONS:
+        remedy = f"each node needs up to {_CONNECTIONS}: raise max_connections"
+        found.append(Finding("warning", "database", f"{left} connections are left, and {remedy}"))
+    return found
 
 
 def _running(path: Path) -> Finding:

@@ -164,7 +164,7 @@ sessions = Table(
     Index("ix_sessions_open", "station_id", sqlite_where=text("ended_at IS NULL"),
           postgresql_where=text("ended_at IS NULL")),
     Index(None, "started_at", "id"), Index(None, "operator_id", "started_at", "id"),
-    Index("ix_sessions_station", "station_id", "started_at", "id"),
+    Index("ix_sessions_station", "station_id", "started_at", "id"), Index(None, "operator_id", "id"),
     Index("ix_sessions_running", "started_at", "id", sqlite_where=text("ended_at IS NULL"),
           postgresql_where=text("ended_at IS NULL")),
     Index("ix_sessions_running_operator", "operator_id", "started_at", "id", sqlite_where=text("ended_at IS NULL"),
