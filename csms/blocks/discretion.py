@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from csms.blocks.secrets import MASK, is_secret, masked
+from csms.blocks.secrets import MASK, is_secret, masked, without_passwords
 
 _SECRET_FIELDS = frozenset({"apnPassword", "simPin", "password", "basicAuthPassword", "preSharedKey"})
 _TOKEN_FIELDS = frozenset({"idTag", "parentIdTag", "idToken"})
 _PRIVATE_KEY = re.compile(r"-----BEGIN ([A-Z ]*)PRIVATE KEY-----.*?(-----END \1PRIVATE KEY-----|\Z)", re.DOTALL)
-_IN_ADDRESS = re.compile(r"(?<=://)([^/@\s:]*):[^/@\s]*(?=@)")
 _SHOWN = 2  # Characters at each end of a token: enough to tell two apart, too few to use one.
 
 
@@ -27,7 +26,7 @@ def _walked(value: Any) -> Any:
     if isinstance(value, list):
         return [_walked(inner) for inner in value]
     if isinstance(value, str):
-        value = _IN_ADDRESS.sub(rf"\1:{MASK}", value)
+        value = without_passwords(value)
         return _PRIVATE_KEY.sub(MASK, value) if "PRIVATE KEY" in value else value
     return value
 

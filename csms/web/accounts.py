@@ -108,7 +108,7 @@ async def add_user(creation: UserCreation, services: ServicesOf, caller: Manager
         "name": creation.name, "role": creation.role, "operator_id": operator_id,
         "password_hash": await services.passwords.hash(creation.password or shown or ""),
     }  # fmt: skip
-    id = await services.write(accounts.add_user(fields, services.clock()))
+    id = await services.write(accounts.add_user(fields, services.clock()), bool)
     if id is None:
         raise Problem(409, f"There is a user {creation.name!r} already: change it with PATCH, or choose another name.")
     return UserView(**await _find(services, caller, USERS, id), password=shown)
@@ -158,7 +158,7 @@ async def add_key(creation: KeyCreation, services: ServicesOf, caller: Manager) 
         "name": creation.name, "role": creation.role, "operator_id": operator_id,
         "expires_at": creation.expires_at, "key_hash": services.vault.key_hash(key),
     }  # fmt: skip
-    id = await services.write(accounts.add_key(fields, services.clock()))
+    id = await services.write(accounts.add_key(fields, services.clock()), bool)
     if id is None:
         raise Problem(409, f"There is a key {creation.name!r} already: delete it, or choose another name.")
     return KeyView(**await _find(services, caller, KEYS, id), key=key)
@@ -204,7 +204,7 @@ async def _scope(services: Services, caller: Caller, operator: str | None) -> in
     row = await services.queries.operator(name)
     if row is None and name != admin.DEFAULT_OPERATOR:
         raise Problem(404, f"There is no operator {name!r}. Add it: PUT /operators/{name}.")
-    return await services.write(admin.ensure_operator(name))
+    return await services.operator_id(name)
 
 
 async def _find(services: Services, caller: Caller, listing: Listing, id: int) -> Row:

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from csms.blocks.secrets import without_passwords
 from csms.storage.tables import audit
 
 log = structlog.get_logger()
@@ -26,7 +27,7 @@ MASK = "***"
 _PREFIX = "/api/v1"
 _READING = {"GET", "HEAD", "OPTIONS"}
 _MOST_KEPT = 8 << 10  # Bytes of a body.
-_SECRET = re.compile(r"password|secret|authori[sz]ationkey|api_?key|private|passphrase|\bpin\b", re.IGNORECASE)
+_SECRET = re.compile(r"password|secret|authori[sz]ationkey|api_?key|private|passphrase|\b(sim_?)?pin\b", re.IGNORECASE)
 _NAMES = ("key", "name", "variable")  # What tells which setting a value is of, in OCPP's words.
 _VALUES = {"value", "attributeValue", "attribute_value"}
 
@@ -61,7 +62,8 @@ class Entry:
 
     def _told(self) -> Any:
         """What was sent, as far as it is short JSON; a command's payload stands in its own record."""
-        if not self.size or "/commands/" in self._scope["path"]:
+        path = self._scope["path"]
+        if not self.size or "/commands/" in path or path.endswith("/bulk-commands"):
             return None
         try:
             return masked(msgspec.json.decode(bytes(self.sent)))
@@ -119,16 +121,17 @@ def concerns(operator: str | None) -> None:
         entry.operator = operator
 
 
-def with_entry(job: Job, at: Any) -> Job:
-    """`job` and the entry of the request under way, in one transaction."""
+def with_entry(job: Job, at: Any, done: Callable[[Any], bool]) -> Job:
+    """`job` and, if its result is that it was `done`, the entry of the request under way, in one transaction."""
     entry = current.get()
     if entry is None or entry.actor is None or entry.kept:
         return job
 
     def both(connection: sa.Connection) -> Any:
         result = job(connection)
-        connection.execute(sa.insert(audit).values(entry.row(at, "done")))
-        entry.kept = True
+        if done(result):
+            connection.execute(sa.insert(audit).values(entry.row(at, "done")))
+            entry.kept = True
         return result
 
     return both
@@ -138,6 +141,8 @@ def masked(value: Any) -> Any:
     """The same without what is secret in it."""
     if isinstance(value, list):
         return [masked(each) for each in value]
+    if isinstance(value, str):
+        return without_passwords(value)
     if not isinstance(value, dict):
         return value
     names = (value.get(name) for name in _NAMES)

@@ -7,12 +7,14 @@ import msgspec
 from fastapi import APIRouter, Depends, Response
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
+from csms.blocks.secrets import masked, sets_password
 from csms.cluster.neutral import VERBS
 from csms.domain.bulk import Asked
 from csms.domain.commands import CommandStatus
 from csms.ocpp.catalogue import Version, actions
 from csms.storage.bulk import BULKS, ITEMS
 from csms.storage.paging import Row
+from csms.web import audit
 from csms.web.access import Caller, Reader, Steerer
 from csms.web.models import Name, Request, Shape, Word
 from csms.web.paging import Page, paged, paging_of
@@ -138,6 +140,8 @@ async def cancel_bulk_command(id: int, services: ServicesOf, caller: Steerer) ->
 
 def _check(ask: BulkAsk) -> None:
     """What no station can be asked is refused at once; what some cannot is told of each."""
+    if sets_password(ask.payload):
+        raise Problem(422, "Each station needs a password of its own: set them one by one.", path="payload")
     if ask.verb is None:
         if not any(ask.action in actions(version) and actions(version)[ask.action].from_csms for version in Version):
             raise Problem(422, f"A central system asks no {ask.action!r} in any version of OCPP.", path="action")
@@ -164,7 +168,8 @@ async def _detail(services: Services, row: Row) -> BulkDetail:
 
 def _view(row: Row) -> BulkView:
     asked = msgspec.json.decode(row["asked"], type=Asked)
-    return BulkView(**{**row, "action": asked.action, "verb": asked.verb, "payload": asked.payload})
+    payload = masked(asked.action or "", audit.masked(asked.payload))
+    return BulkView(**{**row, "action": asked.action, "verb": asked.verb, "payload": payload})
 
 
 def _item(row: Row) -> ItemView:

@@ -8,7 +8,6 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 from pydantic import Field
 
-from csms.storage import admin
 from csms.storage import certificates as kept
 from csms.storage.paging import number
 from csms.web.access import Editor, Reader
@@ -57,8 +56,8 @@ async def list_certificates(
 @router.post("/certificates/{serial}/revoke", status_code=204, tags=["certificates"])
 async def revoke_certificate(serial: str, services: ServicesOf, caller: Editor) -> None:
     """From now on nobody gets in with it; the station that uses it is sent away."""
-    operator_id = None if caller.operator is None else await services.write(admin.ensure_operator(caller.operator))
-    station = await services.write(kept.revoke(operator_id, serial, services.clock()))
+    operator_id = None if caller.operator is None else await services.operator_id(caller.operator)
+    station = await services.write(kept.revoke(operator_id, serial, services.clock()), bool)
     if station is None:
         raise Problem(404, f"There is no certificate with the serial number {serial!r}.")
     await services.certificate_revoked(station, serial.lower())

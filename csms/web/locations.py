@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from operator import not_
 from typing import Annotated, Any, Literal, Self
 
 import msgspec
@@ -10,7 +11,7 @@ from fastapi import APIRouter, Depends, Query, Response
 from fastapi import Request as HttpRequest
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 
-from csms.storage import admin, places
+from csms.storage import places
 from csms.storage.listings import LOCATIONS
 from csms.storage.paging import Row
 from csms.web.access import Caller, Editor, Reader
@@ -121,7 +122,7 @@ async def put_location(
 ) -> LocationView:
     """Create a location under an id of your own, or replace its fields."""
     operator = caller.chosen(operator)
-    operator_id = await services.write(admin.ensure_operator(operator))
+    operator_id = await services.operator_id(operator)
     job = places.put_location(operator_id, _code(id), change.model_dump(), services.clock())
     response.status_code = 201 if await services.write(job) else 200
     return LocationView(**await _find(services, caller, operator, id))
@@ -131,7 +132,7 @@ async def put_location(
 async def delete_location(id: str, services: ServicesOf, caller: Editor, operator: Operator = None) -> None:
     """Forget a location where no station stands."""
     row = await _find(services, caller, operator, id)
-    there = await services.write(places.delete_location(row["number"]))
+    there = await services.write(places.delete_location(row["number"]), not_)
     if there:
         raise Problem(409, f"{there} stations stand at location {id!r}: give them another one first.")
 
@@ -146,7 +147,7 @@ async def import_locations(
     if len(lines) > MOST_IMPORTED:
         raise Problem(413, f"Send at most {MOST_IMPORTED} lines in one request.")
     rows = [_imported(number, line) for number, line in enumerate(lines, 1) if line.strip()]
-    operator_id = await services.write(admin.ensure_operator(operator))
+    operator_id = await services.operator_id(operator)
     created = await services.write(places.put_locations(operator_id, rows, services.clock()))
     return LocationsReport(created=created, updated=len(rows) - created)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import not_
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Response
@@ -67,7 +68,7 @@ async def delete_operator(name: str, services: ServicesOf, caller: Manager) -> N
     found = await _find(services, caller, name)
     if caller.operator is not None or name == admin.DEFAULT_OPERATOR:
         raise Problem(409, f"Operator {name!r} stays: it is the one you belong to, or the default one.")
-    left = await services.write(places.delete_operator(found["id"]))
+    left = await services.write(places.delete_operator(found["id"]), not_)
     if left is not None:
         raise Problem(409, f"Operator {name!r} still has {left.replace('_', ' ')}: delete them first.")
 

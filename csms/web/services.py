@@ -19,6 +19,7 @@ from csms.domain.sessions import Session
 from csms.domain.stations import Station
 from csms.domain.trail import Exchange
 from csms.domain.webhooks import Webhook
+from csms.storage import admin
 from csms.storage.accounts import Bearer, find_bearer
 from csms.storage.bulk import BulkLog
 from csms.storage.commands import CommandLog
@@ -90,9 +91,18 @@ class Services:
     passwords: Passwords = field(default_factory=Passwords)
     guesses: Guesses = field(default_factory=Guesses)
 
-    def write(self, job: Callable[[sa.Connection], Any]) -> Awaitable[Any]:
-        """Run `job` in a transaction, which the audit log's entry of the request shares."""
-        return self.database.writer.run(audit.with_entry(job, self.clock()))
+    def write(
+        self, job: Callable[[sa.Connection], Any], done: Callable[[Any], bool] = lambda result: True
+    ) -> Awaitable[Any]:
+        """Run `job` in a transaction, which the audit log's entry of the request shares.
+
+        `done`: whether a result of the job means that it changed what it was to change; else the answer is a refusal.
+        """
+        return self.database.writer.run(audit.with_entry(job, self.clock(), done))
+
+    def operator_id(self, name: str) -> Awaitable[int]:
+        """The number of an operator, which is there from now on: before the change that the request is about."""
+        return self.database.writer.run(admin.ensure_operator(name))
 
     async def bearer(self, secret: str) -> Bearer | None:
         """Whose API key or login this is; None for one nobody gave out, and for one that holds no longer."""

@@ -116,7 +116,7 @@ async def put_station(
         }  # fmt: skip
     elif "password" in change.model_fields_set:
         columns |= {"password_hash": None, "password_next": None}
-    operator_id = await services.write(admin.ensure_operator(operator))
+    operator_id = await services.operator_id(operator)
     created = await services.write(admin.put_station(operator_id, id, columns, services.clock()))
     row = await find_station(services, caller, operator, id)
     services.station_changed(row["number"], columns)
@@ -141,7 +141,7 @@ async def import_stations(
     known = await services.queries.station_numbers(operator, [station.id for station in sent])
     generated = {station.id: new_password() for station in sent if _needs_password(station, known)}
     rows = [(station.id, _columns(services, operator, station, generated)) for station in sent]
-    operator_id = await services.write(admin.ensure_operator(operator))
+    operator_id = await services.operator_id(operator)
     created = await services.write(admin.put_stations(operator_id, rows, services.clock()))
     numbers = await services.queries.station_numbers(operator, [identity for identity, _ in rows])
     for identity, columns in rows:
@@ -155,7 +155,7 @@ async def delete_station(id: str, services: ServicesOf, caller: Editor, operator
     station = await find_station(services, caller, operator, id)
     if station["connected_at"] is not None:
         raise Problem(409, f"Station {id!r} is connected: set admission to rejected, and take it off first.")
-    if not await services.write(admin.delete_station(station["number"])):
+    if not await services.write(admin.delete_station(station["number"]), bool):
         raise Problem(409, f"Station {id!r} has sessions or commands on record: reject it (admission) instead.")
 
 

@@ -59,8 +59,8 @@ async def add_tariff(
         change.currency, _micros(change.price_per_kwh), _micros(change.price_per_minute),
         _micros(change.price_per_session), change.valid_from or now,
     )  # fmt: skip
-    operator_id = await services.write(admin.ensure_operator(operator))
-    if not await services.write(admin.add_tariff(operator_id, tariff, now)):
+    operator_id = await services.operator_id(operator)
+    if not await services.write(admin.add_tariff(operator_id, tariff, now), bool):
         raise Problem(409, "A tariff begins at this very moment already: choose another valid_from.")
     services.tariff_changed(operator_id)
     return _view(await services.queries.tariff(operator_id, tariff.valid_from))

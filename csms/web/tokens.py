@@ -66,7 +66,7 @@ async def put_token(
     operator = caller.chosen(operator)
     if not value.strip() or len(value) > 255 or not value.isprintable() or UNREADABLE in value:
         raise Problem(422, "A token has 1 to 255 printable characters.")
-    operator_id = await services.write(admin.ensure_operator(operator))
+    operator_id = await services.operator_id(operator)
     created = await services.write(admin.put_token(operator_id, value, change.model_dump(), services.clock()))
     services.token_changed(operator_id, value)
     response.status_code = 201 if created else 200

@@ -11,7 +11,6 @@ from pydantic import Field
 
 from csms.domain.events import types_of
 from csms.domain.webhooks import Circuit, Webhook
-from csms.storage import admin
 from csms.storage import webhooks as storage
 from csms.storage.paging import number
 from csms.web.access import Caller, Editor, Reader
@@ -103,9 +102,9 @@ async def add_webhook(
     fields = creation.model_dump()
     _check(services, fields)
     within = caller.within(operator)
-    operator_id = None if within is None else await services.write(admin.ensure_operator(within))
+    operator_id = None if within is None else await services.operator_id(within)
     salt = secrets.token_bytes(16)
-    id = await services.write(storage.create(operator_id, fields, salt, services.clock(), MOST))
+    id = await services.write(storage.create(operator_id, fields, salt, services.clock(), MOST), bool)
     if id is None:
         raise Problem(409, f"There are {MOST} webhooks already: remove one, or take a message broker for more.")
     services.delivery.webhooks_changed()

@@ -57,6 +57,23 @@ async def test_change_that_was_not_kept_leaves_no_entry_that_says_so(system, api
     assert await latest(api) == before
 
 
+async def test_change_that_was_refused_is_not_told_as_done(api) -> None:
+    """What is found out within the transaction counts, too, and that an operator was made first does not."""
+    user = {"name": "ada", "role": "viewer", "operator": "south"}
+    await api.put("/api/v1/operators/south", json={})
+    await api.post("/api/v1/users", json=user)
+    await api.put("/api/v1/locations/L", json={"name": "L"})
+    await api.put("/api/v1/stations/CS-1", json={"password": None, "location": "L"})
+    for method, path, body, status in (
+        ("POST", "users", user, 409), ("DELETE", "locations/L", None, 409), ("DELETE", "operators/south", None, 409),
+        ("POST", "certificates/0a/revoke", None, 404),
+    ):  # fmt: skip
+        [before] = await latest(api, limit=1)
+        assert_problem(await api.request(method, f"/api/v1/{path}", json=body), status)
+        told = [entry for entry in await latest(api) if entry["id"] > before["id"]]
+        assert [(entry["outcome"], entry["detail"]["status"]) for entry in told] == [("refused", status)]
+
+
 async def test_command_is_told_without_its_payload(system, api) -> None:
     await api.put("/api/v1/stations/CS-1", json={"password": None})
     await connect(system, "CS-1", JoinedLine(Version.V16, lambda call: {"status": "Accepted"}))
@@ -97,4 +114,11 @@ async def test_secrets_are_masked_wherever_they_are() -> None:
         "password": MASK, "list": [{"webhook_secret": MASK}], "key": "AuthorizationKey", "value": MASK,
         "variables": [{"variable": {"name": "BasicAuthPassword"}, "attributeValue": MASK}],
         "configuration": {"AuthorizationKey": MASK, "Interval": "5"}, "new": None,
+    }  # fmt: skip
+
+
+async def test_credentials_within_addresses_and_codes_of_cards_are_masked() -> None:
+    sent = {"location": "ftp://ann:pw@example.org/fw", "apn": {"simPin": 1234}}
+    assert masked(sent) == {
+        "location": "ftp://ann:********@example.org/fw", "apn": {"simPin": MASK},
     }  # fmt: skip

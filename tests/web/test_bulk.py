@@ -160,6 +160,31 @@ async def test_what_nobody_can_be_asked_is_refused_at_once(api, lines, ask, word
     assert (await api.get(BULK)).json()["items"] == []
 
 
+@pytest.mark.parametrize(
+    "ask",
+    [
+        {"action": "ChangeConfiguration", "payload": {"key": "authorizationKey", "value": "a-secret"}},
+        {"action": "SetVariables", "payload": {"setVariableData": [
+            {"component": {"name": "SecurityCtrlr"}, "variable": {"name": "BasicAuthPassword"},
+             "attributeValue": "a-secret"}]}},
+        {"verb": "configuration", "payload": {"values": {"AuthorizationKey": "a-secret"}}},
+        {"verb": "variables", "payload": {"variables": [
+            {"component": "SecurityCtrlr", "variable": "BasicAuthPassword", "value": "a-secret"}]}},
+    ],
+)  # fmt: skip
+async def test_one_password_for_many_stations_is_refused(api, lines, ask) -> None:
+    assert_problem(await api.post(BULK, json={**ask, **FAST}), 422, "password of its own")
+    assert (await api.get(BULK)).json()["items"] == []
+
+
+async def test_credentials_within_an_address_are_sent_and_never_shown(api, lines) -> None:
+    ask = {"verb": "firmware", "payload": {"location": "ftp://ann:pw@example.org/fw"}, **FAST}
+    id = (await api.post(BULK, json=ask)).json()["id"]
+    told = await ended(api, id)
+    assert told["payload"] == {"location": "ftp://ann:********@example.org/fw"}
+    assert json.loads(bytes(lines["A"].asked[0].payload))["location"] == "ftp://ann:pw@example.org/fw"
+
+
 async def test_other_operators_see_nothing(api, outside, system, lines) -> None:
     id = (await api.post(BULK, json={"verb": "clear-cache", **FAST})).json()["id"]
     await ended(api, id)
