@@ -10,6 +10,8 @@ import sqlalchemy as sa
 
 from csms.storage.tables import (
     api_keys,
+    bulk_commands,
+    claims,
     commands,
     locations,
     operators,
@@ -18,9 +20,10 @@ from csms.storage.tables import (
     tariffs,
     tokens,
     users,
+    webhooks,
 )  # fmt: skip
 
-_OWNED = (locations, stations, sessions, tokens, tariffs, commands, users, api_keys)
+_OWNED = (locations, stations, sessions, tokens, tariffs, commands, bulk_commands, webhooks, users, api_keys)
 
 
 def put_operator(name: str, fields: dict[str, Any]) -> Callable[[sa.Connection], bool]:
@@ -44,6 +47,7 @@ def delete_operator(number: int) -> Callable[[sa.Connection], str | None]:
         for table in _OWNED:
             if connection.execute(sa.select(table.c.operator_id).where(table.c.operator_id == number)).first():
                 return table.name
+        connection.execute(sa.delete(claims).where(claims.c.operator_id == number))  # Of tokens that are gone.
         connection.execute(sa.delete(operators).where(operators.c.id == number))
         return None
 

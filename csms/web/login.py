@@ -110,8 +110,9 @@ async def change_password(change: PasswordChange, request: HttpRequest, services
     if wait:
         seconds = str(math.ceil(wait))
         raise Problem(429, f"Too many wrong guesses: try again in {seconds} s.", headers={"Retry-After": seconds})
+    services.guesses.failed(address, who, True)  # Before it is looked at, as above.
     if user is None or not await services.passwords.matches(user["password_hash"], change.current):
-        services.guesses.failed(address, who, True)
         raise Problem(422, "body.current: this is not your password.")
+    services.guesses.passed(address, who, True)
     fields = {"password_hash": await services.passwords.hash(change.new)}
     await services.write(accounts.change_user(user["id"], fields, services.clock()))

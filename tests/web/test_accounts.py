@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -127,6 +128,15 @@ async def test_user_changes_its_own_password(api, outside) -> None:
     assert_problem(await outside.get("/api/v1/me", headers=headers), 401)
     await log_in(outside, password="another long password")
     assert_problem(await api.put("/api/v1/me/password", json=right), 409)
+
+
+async def test_guesses_at_ones_own_password_count_before_they_are_looked_at(api, outside) -> None:
+    await add_user(api)
+    headers = await log_in(outside)
+    wrong = {"current": "not my password", "new": "another long password"}
+    guesses = [outside.put("/api/v1/me/password", json=wrong, headers=headers) for _ in range(14)]
+    answers = [answer.status_code for answer in await asyncio.gather(*guesses)]
+    assert sorted(answers) == [422] * 10 + [429] * 4
 
 
 async def test_users_of_operators_may_share_a_name(api, outside) -> None:

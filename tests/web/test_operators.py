@@ -24,6 +24,9 @@ async def test_operator_that_has_something_stays(api) -> None:
     await api.put("/api/v1/tokens/TAG", json={}, params={"operator": "green"})
     assert_problem(await api.delete(f"{OPERATORS}/green"), 409, "tokens")
     await api.delete("/api/v1/tokens/TAG", params={"operator": "green"})
+    hook = await api.post("/api/v1/webhooks", json={"url": "https://example.org"}, params={"operator": "green"})
+    assert_problem(await api.delete(f"{OPERATORS}/green"), 409, "webhooks")
+    await api.delete(f"/api/v1/webhooks/{hook.json()['id']}")
     assert (await api.delete(f"{OPERATORS}/green")).status_code == 204
     assert_problem(await api.get(f"{OPERATORS}/green"), 404, "green")
     assert_problem(await api.delete(f"{OPERATORS}/default"), 409)
