@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+import structlog
 
 from csms.bus.broker import BrokerUrlError
 from csms.bus.node_bus import NodeBus
@@ -27,12 +28,17 @@ from csms.storage.place import StartError, is_postgres
 from csms.storage.records import Records
 from csms.web.services import Services
 
+log = structlog.get_logger()
+
 
 class News(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What other nodes should look at again: a token, an operator's tariffs, or (nothing named) stations."""
+    """What other nodes should look at again: a token, an operator's tariffs, a station's certificate that was revoked,
+    or (nothing named) stations."""
 
     operator: int | None = None
     token: str | None = None
+    station: int | None = None
+    revoked: str | None = None  # Serial number.
 
 
 class Node:
@@ -53,6 +59,8 @@ class Node:
         self._bus = self._bus_of(settings, vault)
         self.routes = Routes(nodes, self.log, self.number, self._bus)
         self._desk: Desk | None = None
+        self._revoke: Callable[[int, str], Awaitable[None]]
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def number(self) -> int | None:
         return self.membership.id
@@ -63,6 +71,8 @@ class Node:
         services.station_changed = self._told(services.station_changed, lambda *_: News())
         services.tariff_changed = self._told(services.tariff_changed, lambda operator: News(operator))
         services.token_changed = self._told(services.token_changed, News)
+        self._revoke = services.certificate_revoked
+        services.certificate_revoked = self._revoked
 
     @asynccontextmanager
     async def joined(self) -> AsyncIterator[None]:
@@ -84,6 +94,10 @@ class Node:
 
         return changed
 
+    async def _revoked(self, station: int, serial: str) -> None:
+        await self._revoke(station, serial)
+        self.tell(News(station=station, revoked=serial))
+
     def tell(self, news: News) -> None:
         if self._bus is not None:
             self._bus.tell(msgspec.msgpack.encode(news))
@@ -102,12 +116,21 @@ class Node:
 
     def _heard(self, news: bytes) -> None:
         told = msgspec.msgpack.decode(news, type=News)
-        if told.operator is None:
+        if told.station is not None and told.revoked is not None:
+            task = asyncio.create_task(self._revoke(told.station, told.revoked), name="revoked")
+            self._tasks.add(task)
+            task.add_done_callback(self._forget)
+        elif told.operator is None:
             self.membership.look()
         elif told.token is not None:
             self._records.token_changed(told.operator, told.token)
         else:
             self._records.tariff_changed(told.operator)
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:  # It is looked at again every few minutes.
+            log.error("certificate.revocation_not_taken", error=str(task.exception()))
 
     def _follow(self, number: int) -> None:
         self._database.writer.node = number

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from time import monotonic
 from typing import Any
@@ -29,6 +29,7 @@ from csms.ocpp.catalogue import Version, action_of, actions
 from csms.ocpp.errors import Fault, OcppError
 from csms.ocpp.peer import Answered, Dropped, Expired, Outcome, Pending, QueueFull, Refused
 from csms.storage.commands import Claim, CommandLog, Taken
+from csms.storage.nodes import AWAY
 
 __all__ = ["Desk", "Taken", "Target"]
 
@@ -66,6 +67,7 @@ class _Order:
     queue: float  # s for a station that is not there
     recorded: asyncio.Future[Command]
     claim: Claim | None = None
+    came: float = field(default_factory=monotonic)
 
 
 class Desk:
@@ -92,6 +94,7 @@ class Desk:
         self._awaited: dict[int, list[asyncio.Future[None]]] = {}  # Stations that somebody waits for.
         self._closing = False
         self.routes: Routes | None = None  # To other nodes, where there are several.
+        self.look_elsewhere = 5.0  # s between looks whether a station that is waited for has come to another node.
 
     async def ask(self, target: Target, build: Build, *, wait: float | None = None, queue: float = 0.0) -> Command:
         """Ask the station something typed: `build` makes the request for the version it speaks.
@@ -167,6 +170,9 @@ class Desk:
         except Unroutable as error:
             told = {"code": "Unroutable", "description": str(error), "details": {}}
             return await self._settle(command, order, "offline", error=told)
+        except AWAY as error:  # Settled where it is still this node's errand; else whoever has it says how it ended.
+            log.error("command.way_failed", command=command.id, error=str(error) or type(error).__name__)
+            return await self._settle(command, order, "unknown")
 
     async def carry_for(self, errand: Errand) -> bool:
         """Carry out what another node has recorded; False when the station is not here (any longer)."""
@@ -186,10 +192,11 @@ class Desk:
         return True
 
     async def _here(self, command: Command, order: _Order) -> Command:
-        line = await self._reachable(order)
-        if line is None:
+        while (line := await self._reachable(order)) is None:
             if order.queue and (ended := await self._elsewhere(command, order)) is not None:
                 return ended
+            if self._line_of(order.target.id) is None and monotonic() < order.came + order.queue and not self._closing:
+                continue  # It left the other node, too: it is waited for again.
             return await self._settle(command, order, "offline", error=self._why_not(order))
         if order.version is not Version.V16 and line.registration != "accepted":
             line.allow(provoked(order.action, command.request))
@@ -219,8 +226,11 @@ class Desk:
         return command
 
     async def _reachable(self, order: _Order) -> Line | None:
-        """The line to the station, once it is there and may be asked this; None when that does not come in time."""
-        station, came = order.target.id, monotonic()
+        """The line to the station, once it is there and may be asked this; None when that does not come in time.
+
+        None also when another node holds it.
+        """
+        station, came = order.target.id, order.came
         request = msgspec.json.decode(order.payload)
         while True:
             line = self._line_of(station)
@@ -236,7 +246,12 @@ class Desk:
             if left <= 0 or self._closing:
                 # A station that talks without ever booting is spoken to all the same.
                 return line if line is not None and line.registration is None else None
-            await self._news_of(station, left)
+            if line is not None or self.routes is None:
+                await self._news_of(station, left)
+                continue
+            await self._news_of(station, min(left, self.look_elsewhere))
+            if self._line_of(station) is None and await self.routes.held(station):
+                return None
 
     async def _news_of(self, station: int, within: float) -> None:
         news: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -14,15 +14,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from time import monotonic
 
-import sqlalchemy as sa
 import structlog
 
-from csms.domain.ports import StorageUnavailable
-from csms.storage.nodes import Changed, Claimed, Nodes
+from csms.storage.nodes import AWAY, Changed, Claimed, Nodes
 
 log = structlog.get_logger()
 
-_AWAY = (OSError, TimeoutError, sa.exc.DBAPIError, sa.exc.TimeoutError, StorageUnavailable)
 _OVERLAP = 15_000_000  # µs that changes are looked for again: a transaction tells its time before it is kept.
 
 
@@ -92,7 +89,7 @@ class Membership:
             try:
                 async with asyncio.timeout(self._lease.lasts / 2):
                     await self._stay()
-            except _AWAY as error:
+            except AWAY as error:
                 self._missed(error)
             except Exception:
                 log.exception("node.failed")
@@ -106,7 +103,7 @@ class Membership:
         number, self.id = self.id, None
         if number is not None:
             self._left.append(number)
-        with suppress(*_AWAY):
+        with suppress(*AWAY):
             async with asyncio.timeout(self._lease.lasts):
                 await self._bury_left()
 

@@ -16,7 +16,7 @@ import msgspec
 from csms.domain.commands import Command
 from csms.domain.ports import StorageUnavailable
 from csms.storage.commands import CommandLog
-from csms.storage.nodes import Nodes
+from csms.storage.nodes import AWAY, Nodes
 
 _TAKEN_WITHIN = 5.0  # s that the other node has to show that it is there.
 _GRACE = 10.0  # s that its answer may come later than the station's.
@@ -58,10 +58,19 @@ class Routes:
         self._own = own
         self._bus = bus
 
+    async def held(self, station: int) -> bool:
+        """Whether another node holds the station now, as far as can be seen."""
+        try:
+            holder = await self._nodes.holder(station)
+        except AWAY:
+            return False
+        return holder is not None and holder.node != self._own()
+
     async def elsewhere(self, command: Command, station: int, payload: bytes, timeout: float) -> Command | None:
         """The command as it ended on the node that holds the station; None when no other node does.
 
-        Raises Unroutable when it cannot be got there: it is still this node's errand then.
+        Raises Unroutable when it cannot be got there: it is still this node's errand then; one of `AWAY` when the
+        database fails on the way: then only the record knows whose errand it is.
         """
         own = self._own()
         for _ in range(_TRIES):

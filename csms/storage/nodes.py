@@ -15,10 +15,13 @@ import msgspec
 import sqlalchemy as sa
 
 from csms.domain.events import StationDisconnected
+from csms.domain.ports import StorageUnavailable
 from csms.storage.commands import settle_unknown
 from csms.storage.database import Database
 from csms.storage.tables import outbox, to_us
 
+# What is raised while the database is away.
+AWAY = (OSError, TimeoutError, sa.exc.DBAPIError, sa.exc.TimeoutError, StorageUnavailable)
 _LOCKS = 7_203_516  # The class of the advisory locks of nodes.
 _SLICE = 500  # Stations of a lost node that are marked away in one transaction.
 _RECENT = 60_000_000  # µs after a change of hands in which the former holder is waited for.
