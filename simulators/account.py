@@ -127,7 +127,8 @@ def _read_2x(session: ToldSession, messages: list[Message]) -> None:
         session.acknowledged |= known
         if "evse" in payload:
             session.outlet = payload["evse"]["id"]
-        if known and session.token is None and "idToken" in payload:
+        stops = payload.get("triggerReason") == "StopAuthorized"  # Who ends it need not be who charges.
+        if known and session.token is None and "idToken" in payload and not stops:
             session.token = payload["idToken"]["idToken"]
         if payload["eventType"] == "Started" and known:
             session.started_at = micros(payload["timestamp"])

@@ -143,3 +143,14 @@ def test_readings_of_a_stop_count_too():
     [session] = told_by(lines("1.6", ("StopTransaction", stop, {}))).sessions
 
     assert session.samples == [Sample(micros("2026-05-04T13:00:00Z"), 900.0, True)]
+
+
+def test_the_token_that_only_ends_a_2x_session_is_not_the_one_that_charges():
+    about = {"transactionInfo": {"transactionId": "T"}, "timestamp": "2026-05-04T12:00:00Z"}
+    began = {**about, "eventType": "Started", "triggerReason": "CablePluggedIn", "seqNo": 0}
+    ended = {
+        **about, "eventType": "Ended", "triggerReason": "StopAuthorized", "seqNo": 1,
+        "idToken": {"idToken": "TAG", "type": "ISO14443"},
+    }  # fmt: skip
+    [session] = told_by(lines("2.0.1", ("TransactionEvent", began, {}), ("TransactionEvent", ended, {}))).sessions
+    assert session.token is None
