@@ -376,7 +376,9 @@ def announce_places(settings: Settings, announce: Callable[[str], None]) -> None
     announce(f"Stations: ws://{stations}:{settings.ocpp_port}{settings.ocpp_path}/<station>")
     for tls, port, _ in tls_ports(settings):
         announce(f"Stations: wss://{stations}:{port}{settings.ocpp_path}/<station>  (security profile {tls.profile})")
-    announce(f"API:      http://{people}:{settings.http_port}/api/v1  (described at /api/openapi.json)")
+    announce(
+        f"API:      http://{people}:{settings.http_port}/api/v1  (for people: /api/docs, for programs: /api/openapi.json)"
+    )
     if settings.workers > 1:
         announce(f"Workers:  {settings.workers} processes")
     announce(f"Data:     {shown(url) if is_postgres(url) else sqlite_path(url)}")

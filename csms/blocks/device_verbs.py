@@ -149,6 +149,8 @@ def report_2x(ask: Report, facts: Facts) -> Questions:
 
 @dataclass(frozen=True)
 class ClearCache:
+    """Let the station forget the authorizations that it keeps."""
+
     __pydantic_config__: ClassVar = STRICT
 
 

@@ -37,6 +37,8 @@ def read_configuration(ask: ReadConfiguration, facts: Facts) -> Questions:
 
 @dataclass(frozen=True)
 class WriteConfiguration:
+    """New values of configuration keys (1.6 only); the station says of each whether it took it."""
+
     __pydantic_config__: ClassVar = STRICT
     values: dict[str, str]
 
@@ -81,12 +83,16 @@ class Written(Variable):
 
 @dataclass(frozen=True)
 class ReadVariables:
+    """These variables of components (2.x), in as many messages as the station needs."""
+
     __pydantic_config__: ClassVar = STRICT
     variables: list[Variable]
 
 
 @dataclass(frozen=True)
 class WriteVariables:
+    """New values of variables (2.x); the station says of each whether it took it."""
+
     __pydantic_config__: ClassVar = STRICT
     variables: list[Written]
 

@@ -180,6 +180,8 @@ def _id_token(token: Token, type: str | None = None) -> v201.IdToken:
 
 @dataclass(frozen=True)
 class ListVersion:
+    """Ask which version of the local list the station has."""
+
     __pydantic_config__: ClassVar = STRICT
 
 

@@ -8,7 +8,7 @@ its own requests.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -54,7 +54,7 @@ class Client:
         except ValueError:
             raise CommandError(f"What answers at {response.url.host} is no csms server.") from None
 
-    async def lines(self, path: str, params: dict[str, Any]) -> AsyncIterator[tuple[str, str]]:
+    async def lines(self, path: str, params: dict[str, Any]) -> AsyncGenerator[tuple[str, str], None]:
         """The fields (name, value) of a stream of server-sent events, as they come; ends when the server ends it."""
         try:
             async with self._http.stream("GET", "/api/v1" + path, params=params) as response:

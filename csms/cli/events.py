@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -32,12 +34,14 @@ def tail(
     wanted = {"type": type or [], "station_id": station or [], "operator": operator}
 
     async def work(client: Client) -> None:
-        following = _Following(client, {key: value for key, value in wanted.items() if value}, after)
+        params = {key: value for key, value in wanted.items() if value}
         left = count
-        async for event in following:
-            put_json(event) if as_json else print(told(event), flush=True)
-            if left is not None and (left := left - 1) == 0:
-                return
+        # Closed here, from the outside in: what is left open at the end of the loop is closed in any order, and complains.
+        async with aclosing(_followed(client, params, after)) as following:
+            async for event in following:
+                put_json(event) if as_json else print(told(event), flush=True)
+                if left is not None and (left := left - 1) == 0:
+                    return
 
     try:
         run(lambda: with_client(config, work, server), as_json)
@@ -45,30 +49,23 @@ def tail(
         raise typer.Exit(0) from None
 
 
-class _Following:
+async def _followed(client: Client, params: dict[str, Any], after: str | None) -> AsyncGenerator[dict[str, Any], None]:
     """Events without end, over as many connections as it takes."""
-
-    def __init__(self, client: Client, params: dict[str, Any], after: str | None):
-        self._client = client
-        self._params = params
-        self._after = after
-        self._met = False  # Whether it ever was there.
-
-    async def __aiter__(self) -> Any:
-        while True:
-            params = self._params | ({} if self._after is None else {"after": self._after})
-            try:
-                async for name, value in self._client.lines("/events", params):
-                    self._met = True
+    met = False  # Whether it ever was there.
+    while True:
+        try:
+            async with aclosing(client.lines("/events", params | ({} if after is None else {"after": after}))) as lines:
+                async for name, value in lines:
+                    met = True
                     if name == "id":
-                        self._after = value
+                        after = value
                     elif name == "data":
                         yield msgspec.json.decode(value)
-            except ConnectionLost as error:
-                if not self._met:
-                    raise
-                print(f"{error} It is tried again.", file=sys.stderr)
-            await asyncio.sleep(_AGAIN)
+        except ConnectionLost as error:
+            if not met:
+                raise
+            print(f"{error} It is tried again.", file=sys.stderr)
+        await asyncio.sleep(_AGAIN)
 
 
 def told(event: dict[str, Any]) -> str:

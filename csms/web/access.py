@@ -134,7 +134,11 @@ async def caller(
     services: Services = request.app.state.services
     known = None if credentials is None else await services.bearer(credentials.credentials.strip())
     if known is None:
-        raise Problem(401, "Send a valid API key: 'Authorization: Bearer <key>'. The first one was shown on first run.")
+        raise Problem(
+            401,
+            "Send a valid API key: 'Authorization: Bearer <key>'. The first one was shown on the first run; "
+            "`csms key add NAME` on the server's machine makes another. From the command line: CSMS_ADMIN_KEY.",
+        )
     audit.acts(known.name if known.operator is None else f"{known.operator}/{known.name}", known.kind, known.operator)
     return Caller(*known)  # type: ignore[arg-type]
 

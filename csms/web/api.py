@@ -58,11 +58,19 @@ RESOURCES = (
 Own = Annotated[bool, Query(description="Only of the worker that answers.")]
 
 
+DESCRIPTION = """Central system for charging stations: who they are, what they charge, and what is asked of them.
+
+Requests carry a key, `Authorization: Bearer <key>`: enter one at «Authorize». Errors are RFC 9457 problem details
+that say what to do. What stations are asked comes in neutral words (`verbs`) and in the specification's own (`commands`).
+Events are at `/api/v1/events`, and described for MQTT, webhooks and server-sent events at `/api/asyncapi.json`.
+"""
+
+
 def build_api(services: Services, version: str, asyncapi: dict[str, Any]) -> FastAPI:
     app = FastAPI(
         title="CSMS", version=version, openapi_url="/api/openapi.json", docs_url=None, redoc_url=None,
         redirect_slashes=False,
-        description="Central system for charging stations. Errors are RFC 9457 problem details.",
+        description=DESCRIPTION,
     )  # fmt: skip
     app.state.services = services
     app.add_middleware(Audited)

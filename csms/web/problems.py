@@ -22,8 +22,8 @@ MEDIA_TYPE = "application/problem+json"
 
 # What to do about the errors that the framework finds by itself and words too briefly.
 _REMEDIES = {
-    404: "There is nothing at {path}; /api/openapi.json tells what there is.",
-    405: "{method} cannot be done to {path}; /api/openapi.json tells what can.",
+    404: "There is nothing at {path}; /api/docs (for programs /api/openapi.json) tells what there is.",
+    405: "{method} cannot be done to {path}; /api/docs tells what can.",
 }
 
 

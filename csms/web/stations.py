@@ -164,7 +164,9 @@ async def find_station(services: Services, caller: Caller, operator: str | None,
     operator = caller.chosen(operator)
     row = await services.queries.station(operator, identity)
     if row is None:
-        raise Problem(404, f"There is no station {identity!r} of operator {operator!r}. Add it with PUT.")
+        raise Problem(
+            404, f"There is no station {identity!r} of operator {operator!r}. Add it: csms station add, or PUT."
+        )
     return row
 
 

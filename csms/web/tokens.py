@@ -84,7 +84,7 @@ async def delete_token(value: str, services: ServicesOf, caller: Editor, operato
 async def _find(services: Services, operator: str, value: str) -> Row:
     row = await services.queries.token(operator, value)
     if row is None:
-        raise Problem(404, f"Operator {operator!r} has no token {value!r}. Add it with PUT.")
+        raise Problem(404, f"Operator {operator!r} has no token {value!r}. Add it: csms token add, or PUT.")
     return row
 
 

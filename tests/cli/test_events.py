@@ -10,7 +10,9 @@ from csms.cli.events import told
 def test_tail_shows_what_happened_and_ends_after_so_many(served):
     served("station", "add", "CS-T")
     served("command", "CS-T", "ClearCache", status=1)
-    found = served("tail", "CS-T", "--after", "0", "--count", "1").stdout
+    result = served("tail", "CS-T", "--after", "0", "--count", "1")
+    assert result.stderr == "", "no stream is left to be closed by the end of the program"
+    found = result.stdout
     assert "CS-T  command.settled" in found and "action=ClearCache status=offline" in found
     event = served.json("tail", "CS-T", "--after", "0", "--count", "1", "--type", "command.*")
     assert (event["station"], event["type"]) == ("CS-T", "command.settled")
