@@ -180,8 +180,10 @@ async def serve(
         await open_ports(system.gateway, settings, shared=shared)
         stack.push_async_callback(system.gateway.stop)
         stack.push_async_callback(send_away, system.gateway, settings.drain_window)
-        stack.push_async_callback(system.steering.bulk.close)  # While stations are there: nobody is taken for away.
-        await system.steering.bulk.resume()
+        bulk = system.steering.bulk.run  # It ends while stations are there: nobody is taken for away.
+        await stack.enter_async_context(
+            kept_up(bulk() if system.node is None else system.node.membership.while_leading(bulk))
+        )
         await stack.enter_async_context(system.certificates.renewing(system.steering.followups, system.gateway.is_here))
         with signals(stop):
             if worker is not None:

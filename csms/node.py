@@ -68,6 +68,7 @@ class Node:
     def serve(self, desk: Desk, services: Services) -> None:
         """Let commands of this desk reach other nodes' stations, and those of others ours; tell others of changes here."""
         self._desk, desk.routes = desk, self.routes
+        services.bulk.leads = lambda: self.membership.leads
         services.station_changed = self._told(services.station_changed, lambda *_: News())
         services.tariff_changed = self._told(services.tariff_changed, lambda operator: News(operator))
         services.token_changed = self._told(services.token_changed, News)

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
 import msgspec
+import sqlalchemy as sa
 import structlog
 
 from csms.blocks.verbs import Unsayable
@@ -23,12 +24,13 @@ log = structlog.get_logger()
 Make = Callable[[Target, Asked, bool], Awaitable[tuple[str, bytes]]]
 
 _COMING_BACK = timedelta(minutes=2)
+_LOOK_EVERY = 2.0  # s, for what other nodes were told to do.
 _LOOK_AGAIN = 1.0  # s, for stations that are not connected yet.
 _PATIENCE = 5.0  # s, where nothing can be stored.
 
 
 class Bulk:
-    """Carries bulk commands out; each has a task here while it runs."""
+    """Carries bulk commands out; each has a task here while it runs. Of several nodes one does, at the pace asked for."""
 
     def __init__(self, desk: Desk, store: BulkLog, make: Make, clock: Callable[[], datetime]):
         self._desk = desk
@@ -36,14 +38,34 @@ class Bulk:
         self._make = make
         self._clock = clock
         self._tasks: dict[int, asyncio.Task] = {}
+        self.leads: Callable[[], bool] = lambda: True
 
-    async def resume(self) -> None:
-        """Carry on with what another run of this server began; stations are given time to come back."""
-        back = self._clock() + _COMING_BACK
-        for id, asked in await self._store.running():
-            self.begin(id, msgspec.structs.replace(asked, until=max(asked.until, back)))
+    async def run(self) -> None:
+        """Carry on with what others began, for as long as this is the one that does; until cancelled."""
+        began = self._clock()
+        try:
+            while True:
+                try:
+                    await self._look(began)
+                except (StorageUnavailable, sa.exc.SQLAlchemyError, OSError) as error:
+                    log.warning("bulk.not_read", error=str(error))
+                await asyncio.sleep(_LOOK_EVERY)
+        finally:
+            await self.close()
+
+    async def _look(self, began: datetime) -> None:
+        """What was there before this run is given time: its stations have to come back."""
+        for id, created_at, asked in await self._store.running():
+            if id not in self._tasks:
+                until = asked.until if created_at >= began else max(asked.until, began + _COMING_BACK)
+                self._start(id, msgspec.structs.replace(asked, until=until))
 
     def begin(self, id: int, asked: Asked) -> None:
+        """Begin at once, where this node does; else the one that does finds it soon."""
+        if self.leads():
+            self._start(id, asked)
+
+    def _start(self, id: int, asked: Asked) -> None:
         task = self._tasks[id] = asyncio.create_task(self._carry_out(id, asked), name=f"bulk-{id}")
         task.add_done_callback(lambda _: self._tasks.pop(id, None))
 

@@ -95,9 +95,10 @@ class BulkLog:
         rows = await self._rows(query.where(bulk_items.c.bulk_id == id).group_by(_STATE))
         return {row["state"]: row["number"] for row in rows}
 
-    async def running(self) -> list[tuple[int, Asked]]:
+    async def running(self) -> list[tuple[int, datetime, Asked]]:
+        """(id, when it was made, what is asked)"""
         rows = await self._rows(sa.select(bulk_commands).where(bulk_commands.c.status == "running"))
-        return [(row["id"], _asked(row["asked"])) for row in rows]
+        return [(row["id"], row["created_at"], _asked(row["asked"])) for row in rows]
 
     async def waiting(self, id: int, *, most: int, but: Collection[int], online: bool) -> list[Row]:
         """Some of the stations that were not asked yet: with `online`, only such as are connected."""

@@ -141,6 +141,26 @@ async def test_two_who_carry_it_out_ask_each_station_once(api, system, lines) ->
     assert len((await api.get("/api/v1/commands")).json()["items"]) == 3
 
 
+async def test_of_several_nodes_the_leading_one_carries_out_what_the_others_take(
+    api, system, lines, monkeypatch
+) -> None:
+    """One begins with them, at the pace that was asked for; whoever took the request does not."""
+    monkeypatch.setattr("csms.cluster.bulk._LOOK_EVERY", 0.01)
+    bulk = system.steering.bulk
+    monkeypatch.setattr(bulk, "leads", lambda: False)
+    ask = {"verb": "clear-cache", "filter": {"station_ids": ["A", "B", "C"]}, "rate": 1000}
+    id = (await api.post(BULK, json=ask)).json()["id"]
+    await asyncio.sleep(0.05)
+    assert (await api.get(f"{BULK}/{id}")).json()["progress"] == {"waiting": 3}
+    await system.database.writer.run(
+        lambda connection: connection.exec_driver_sql("UPDATE stations SET connected_at = 1 WHERE identity <> 'D'")
+    )
+    leading = asyncio.create_task(bulk.run())
+    assert (await ended(api, id))["progress"] == {"answered": 3}
+    leading.cancel()
+    await asyncio.wait({leading})
+
+
 @pytest.mark.parametrize(
     ("ask", "words"),
     [
