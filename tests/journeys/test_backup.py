@@ -40,7 +40,7 @@ async def test_D10_backup_under_load_is_restored_whole(server: ServerProcess, tm
     verdict = await audit(until(ledger, began, tmp_path / "before.ndjson"), restored.database)
     assert verdict["acknowledged_lost"] == 0, verdict
     assert verdict["messages_acknowledged"] > 50
-    assert_sound(restored)
+    await assert_sound(restored.database)
     await restored.start()
     assert await restored.command("station", "list"), "the restored copy is served from"
     assert await restored.stop() == 0
