@@ -31,7 +31,7 @@ class Plan:
 
 
 FULL = Plan(warm_up=1.0, saturated=4.0, paced=20.0, paced_stations=1_000, connections=100, arrivals=3_000, idle=10_000)
-QUICK = Plan(warm_up=0.2, saturated=0.6, paced=2.0, paced_stations=200, connections=100, arrivals=300, idle=1_000)
+QUICK = Plan(warm_up=0.1, saturated=0.4, paced=1.0, paced_stations=200, connections=100, arrivals=300, idle=1_000)
 
 
 @dataclass(frozen=True)
