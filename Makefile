@@ -21,7 +21,7 @@ test: $(VENV)/.installed-dev  ## the whole suite; installs the broker it needs w
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.prepare
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check --quiet .
 	@$(BIN)/python -m pytest -n 2 -m "$(QUICK)"
-	@$(BIN)/python -m pytest -m "not ($(QUICK))"
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not ($(QUICK))"
 
 test-plain: $(VENV)/.installed-dev  ## the tests that need no database, no socket and no generator: seconds
 	@$(BIN)/python -m pytest -m "$(PLAIN)" $(PLAIN_TESTS)

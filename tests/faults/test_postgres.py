@@ -28,8 +28,8 @@ KILLS = int(os.environ.get("CSMS_DATABASE_KILLS", "3"))
 
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[Postgres]:
-    """To be killed: a server of this module's own, which syncs its disk."""
-    with running() as server:
+    """To be killed: a server of this module's own, which syncs its disk, at commits and at nothing else."""
+    with running("wal_writer_delay=10s", "autovacuum=off") as server:
         yield server
 
 
@@ -101,6 +101,7 @@ async def test_D3_number_of_a_lost_transaction_given_to_another_is_no_acknowledg
     async with asyncio.timeout(10):
         await proxy.held.wait()
     ours = await other.fetchval("SELECT backend_xid::text FROM pg_stat_activity WHERE backend_xid IS NOT NULL")
+    other.terminate()
     proxy.stall()  # It must not be back before the other one.
     postgres.kill()
     postgres.start()
