@@ -46,6 +46,7 @@ async def test_a_killed_server_has_lost_and_doubled_nothing(server: ServerProces
         await server.start()
     summary = await fleet.ended()
     verdict = await fleet.verdict()
+    print(f"{KILLS} kills: {summary} {verdict}")  # With -s: what a long loop came to.
 
     assert verdict["acknowledged_lost"] == 0, verdict
     assert not any(verdict["findings"].values()), verdict
