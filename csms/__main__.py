@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from csms.cli import access, ca, commands, events, network, sessions, stations, tariffs, tokens, verbs, webhooks
+from csms.cli import access, bulk, ca, commands, events, network, sessions, stations, tariffs, tokens, verbs, webhooks
 from csms.cli.client import CommandError
 from csms.cli.show import Config, Json, put_json, run, table
 from csms.settings import SettingsError, load_settings
@@ -29,6 +29,7 @@ app.add_typer(tariffs.app, name="tariff")
 app.add_typer(access.operators, name="operator")
 app.add_typer(access.users, name="user")
 app.add_typer(access.keys, name="key")
+app.add_typer(bulk.app, name="bulk")
 app.add_typer(webhooks.app, name="webhook")
 app.add_typer(ca.app, name="ca")
 app.add_typer(network.app, name="network")

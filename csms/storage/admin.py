@@ -99,6 +99,32 @@ def delete_token(operator_id: int, value: str) -> Callable[..., bool]:
     return lambda connection: bool(connection.execute(sa.delete(tokens).where(same)).rowcount)
 
 
+def put_group(operator_id: int, name: str, values: list[str]) -> Callable[[sa.Connection], tuple[str | None, set[str]]]:
+    """Make these tokens the group's, and no others; (a token that there is not: nothing was changed, whose changed)."""
+    mine = tokens.c.operator_id == operator_id
+
+    def job(connection: sa.Connection) -> tuple[str | None, set[str]]:
+        held = _values(connection, sa.and_(mine, tokens.c.group == name))
+        wanted = {folded(value): value for value in values}
+        found = _values(connection, sa.and_(mine, tokens.c.folded.in_(wanted)))
+        missing = next((value for key, value in wanted.items() if key not in found), None)
+        if missing is not None:
+            return missing, set()
+        leaving, coming = held.keys() - found.keys(), found.keys() - held.keys()
+        for keys, group in ((leaving, None), (coming, name)):
+            if keys:
+                connection.execute(sa.update(tokens).where(mine, tokens.c.folded.in_(keys)).values(group=group))
+        return None, {held.get(key) or found[key] for key in leaving | coming}
+
+    return job
+
+
+def _values(connection: sa.Connection, condition: sa.ColumnElement[bool]) -> dict[str, str]:
+    """The tokens' values, by folded value."""
+    query = sa.select(tokens.c.folded, tokens.c.value).where(condition)
+    return {key: value for key, value in connection.execute(query)}
+
+
 def add_tariff(operator_id: int, tariff: Tariff, now: datetime) -> Callable[[sa.Connection], bool]:
     """New prices from a moment on; False when others begin at that very moment."""
 

@@ -131,23 +131,3 @@ def expiring(now: datetime, before: datetime) -> Callable[[sa.Connection], list[
         .limit(MOST_AT_ONCE)
     )
     return lambda connection: [Place(*row) for row in connection.execute(query).all()]
-
-
-def listing(
-    *, operator: str | None, station: str | None, status: str | None, limit: int, before: int | None
-) -> sa.Select:  # fmt: skip
-    """What was issued, the latest first; without the chains, which are long."""
-    query = (
-        sa.select(
-            certificates.c.id, operators.c.name.label("operator"), stations.c.identity.label("station_id"),
-            certificates.c.kind, certificates.c.serial, certificates.c.status, certificates.c.issued_at,
-            certificates.c.expires_at, certificates.c.settled_at,
-        )
-        .join_from(certificates, stations, certificates.c.station_id == stations.c.id)
-        .join(operators, stations.c.operator_id == operators.c.id)
-    )  # fmt: skip
-    given = {operators.c.name: operator, stations.c.identity: station, certificates.c.status: status}
-    query = query.where(*(column == value for column, value in given.items() if value is not None))
-    if before is not None:
-        query = query.where(certificates.c.id < before)
-    return query.order_by(certificates.c.id.desc()).limit(limit)

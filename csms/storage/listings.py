@@ -12,6 +12,7 @@ from csms.storage.paging import Condition, Listing
 from csms.storage.tables import (
     api_keys,
     audit,
+    certificates,
     charging_profiles,
     commands,
     connectors,
@@ -267,6 +268,20 @@ COMMANDS = Listing(
 TARIFFS = Listing(
     sa.select(tariffs, _OPERATOR).join_from(tariffs, operators),
     {"valid_from": (tariffs.c.valid_from, tariffs.c.id)}, "-valid_from", tariffs.c.operator_id,
+)  # fmt: skip
+
+_CERTIFICATE = ("id", "kind", "serial", "status", "issued_at", "expires_at", "settled_at")  # Without the long chains.
+CERTIFICATES = Listing(
+    sa.select(*(certificates.c[name] for name in _CERTIFICATE), _OPERATOR, _STATION_ID)
+    .join_from(certificates, stations, certificates.c.station_id == stations.c.id)
+    .join(operators, stations.c.operator_id == operators.c.id),
+    {"id": (certificates.c.id,), "expires_at": (certificates.c.expires_at, certificates.c.id)},
+    "-id",
+    stations.c.operator_id,
+    {
+        "station": _of_station(certificates.c.station_id), "status": _is(certificates.c.status),
+        "kind": _is(certificates.c.kind),
+    },
 )  # fmt: skip
 
 USERS = Listing(

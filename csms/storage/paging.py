@@ -77,17 +77,6 @@ class BadCursor(ValueError):
         super().__init__(told)
 
 
-def number(cursor: str) -> int:
-    """A cursor that is a number; BadCursor else."""
-    try:
-        value = int(cursor)
-    except ValueError:
-        raise BadCursor from None
-    if abs(value) > _MOST_INT:
-        raise BadCursor
-    return value
-
-
 class Selected(NamedTuple):
     """The statements that answer for a page."""
 

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from csms.domain.events import EventFilter, types_of
 from csms.domain.webhooks import Webhook, subscriber
 from csms.storage.database import Database
+from csms.storage.paging import Listing, Row
 from csms.storage.tables import operators, outbox, subscribers, webhooks
 
 Job = Callable[[sa.Connection], Any]
@@ -39,11 +40,6 @@ class Webhooks:
         found = await self._found(_WEBHOOKS.where(webhooks.c.id == id))
         return found[0] if found else None
 
-    async def page(self, operator: str | None, after: int, limit: int) -> list[Webhook]:
-        """In the order in which they were made; those of one operator, or all."""
-        query = _WEBHOOKS.where(webhooks.c.id > after).order_by(webhooks.c.id).limit(limit)
-        return await self._found(query if operator is None else query.where(operators.c.name == operator))
-
     async def lag(self, id: int) -> int:
         """How many entries of the outbox it has not confirmed yet."""
         newest = sa.select(sa.func.max(outbox.c.id)).scalar_subquery()
@@ -53,7 +49,7 @@ class Webhooks:
 
     async def _found(self, query: sa.Select[Any]) -> list[Webhook]:
         async with self._reader.connect() as connection:
-            return [_webhook(row) for row in await connection.execute(query)]
+            return [webhook_from(row) for row in (await connection.execute(query)).mappings()]
 
 
 def create(operator_id: int | None, fields: dict[str, Any], salt: bytes, now: datetime, most: int) -> Job:
@@ -113,16 +109,24 @@ def _columns(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 _WEBHOOKS = sa.select(webhooks, operators.c.name.label("operator")).outerjoin(operators)
+WEBHOOKS = Listing(
+    _WEBHOOKS, {"id": (webhooks.c.id,)}, "id", webhooks.c.operator_id,
+    {"enabled": lambda enabled: webhooks.c.enabled.is_(enabled)},
+)  # fmt: skip
 
 
-def _webhook(row: Any) -> Webhook:
-    types, stations = (tuple(msgspec.json.decode(text)) for text in (row.types, row.stations))
-    return Webhook(
-        id=row.id, operator=row.operator, url=row.url, description=row.description, types=types,
-        wanted=EventFilter(row.operator, _types(types), frozenset(stations)), salt=row.salt, enabled=row.enabled,
-        revision=row.revision, created_at=row.created_at, failures=row.failures, error=row.error,
-        attempted_at=row.attempted_at, delivered_at=row.delivered_at, next_attempt_at=row.next_attempt_at,
-    )  # fmt: skip
+def webhook_from(row: Row) -> Webhook:
+    """What a row of `WEBHOOKS` tells of."""
+    types, stations = (tuple(msgspec.json.decode(row[name])) for name in ("types", "stations"))
+    alike = {
+        name: row[name]
+        for name in (
+            "id", "operator", "url", "description", "salt", "enabled", "revision", "created_at", "failures", "error",
+            "attempted_at", "delivered_at", "next_attempt_at",
+        )
+    }  # fmt: skip
+    wanted = EventFilter(row["operator"], _types(types), frozenset(stations))
+    return Webhook(types=types, wanted=wanted, **alike)
 
 
 def _types(names: tuple[str, ...]) -> frozenset[str]:

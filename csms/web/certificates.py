@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends
 from pydantic import Field
 
 from csms.storage import certificates as kept
-from csms.storage.paging import number
+from csms.storage.listings import CERTIFICATES
 from csms.web.access import Editor, Reader
-from csms.web.models import Name, Shape
-from csms.web.paging import Page
+from csms.web.models import Name, Shape, Word
+from csms.web.paging import Page, paged, paging_of
 from csms.web.problems import Problem
 from csms.web.services import Services, services_of
 
@@ -36,21 +36,17 @@ class CertificateView(Shape):
 async def list_certificates(
     services: ServicesOf,
     caller: Reader,
+    paging: paging_of(CERTIFICATES),
     operator: Name | None = None,
-    station_id: str | None = None,
-    status: str | None = None,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    cursor: str | None = None,
+    station_id: Word | None = None,
+    status: Word | None = None,
+    kind: Word | None = None,
 ) -> Page[CertificateView]:
-    """The latest first."""
-    query = kept.listing(
-        operator=caller.within(operator) if operator or caller.operator is None else caller.operator,
-        station=station_id, status=status, limit=limit + 1, before=number(cursor) if cursor else None,
-    )  # fmt: skip
-    async with services.database.reader.connect() as connection:
-        rows = (await connection.execute(query)).mappings().all()
-    items = [CertificateView(**row) for row in rows[:limit]]
-    return Page(items=items, next=str(items[-1].id) if len(rows) > limit else None)
+    """The latest first; `sort=expires_at` shows which end next."""
+    found = await services.queries.page(
+        CERTIFICATES, paging, caller.within(operator), station=station_id, status=status, kind=kind
+    )
+    return paged(found, lambda row: CertificateView(**row))
 
 
 @router.post("/certificates/{serial}/revoke", status_code=204, tags=["certificates"])

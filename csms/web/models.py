@@ -134,6 +134,10 @@ class TokenChange(Request):
     expires_at: Moment | None = None
 
 
+class GroupChange(Request):
+    tokens: list[Word] = Field(min_length=1, max_length=10_000, description="All that shall belong to it.")
+
+
 class GroupView(Shape):
     name: str
     operator: str

@@ -9,9 +9,9 @@ from fastapi import APIRouter, Depends, Query, Response
 from csms.domain.tokens import Token, TokenStatus, decide
 from csms.storage import admin
 from csms.storage.listings import GROUPS, TOKENS
-from csms.storage.paging import Row
+from csms.storage.paging import Paging, Row
 from csms.web.access import Editor, Reader
-from csms.web.models import UNREADABLE, GroupView, Name, TokenChange, TokenView, Word
+from csms.web.models import UNREADABLE, GroupChange, GroupView, Name, TokenChange, TokenView, Word
 from csms.web.paging import Page, paged, paging_of
 from csms.web.problems import Problem
 from csms.web.services import Services, services_of
@@ -45,6 +45,33 @@ async def list_groups(
     """Groups of tokens, by name: tokens of one group may stop each other's sessions. `GET /tokens?group=` tells whose."""
     found = await services.queries.page(GROUPS, paging, caller.within(operator))
     return paged(found, lambda row: GroupView(**row))
+
+
+@router.get("/token-groups/{name}")
+async def show_group(name: str, services: ServicesOf, caller: Reader, operator: Name | None = None) -> GroupView:
+    """One group of tokens."""
+    return await _group(services, caller.chosen(operator), name)
+
+
+@router.put("/token-groups/{name}", responses={201: {"model": GroupView}})
+async def put_group(
+    name: Word, change: GroupChange, services: ServicesOf, caller: Editor, response: Response,
+    operator: Name | None = None,
+) -> GroupView:  # fmt: skip
+    """Make these tokens a group, or a group's; those that belonged to it and are not named belong to none."""
+    operator = caller.chosen(operator)
+    known = (await services.queries.page(GROUPS, Paging(1), operator, name=name)).rows
+    await _members(services, operator, name, change.tokens)
+    response.status_code = 200 if known else 201
+    return await _group(services, operator, name)
+
+
+@router.delete("/token-groups/{name}", status_code=204)
+async def delete_group(name: str, services: ServicesOf, caller: Editor, operator: Name | None = None) -> None:
+    """Its tokens belong to no group any more; they stay."""
+    operator = caller.chosen(operator)
+    await _group(services, operator, name)
+    await _members(services, operator, name, [])
 
 
 @router.get("/tokens/{value}")
@@ -86,6 +113,22 @@ async def _find(services: Services, operator: str, value: str) -> Row:
     if row is None:
         raise Problem(404, f"Operator {operator!r} has no token {value!r}. Add it: csms token add, or PUT.")
     return row
+
+
+async def _group(services: Services, operator: str, name: str) -> GroupView:
+    found = (await services.queries.page(GROUPS, Paging(1), operator, name=name)).rows
+    if not found:
+        raise Problem(404, f"Operator {operator!r} has no group {name!r}. Make it: PUT with its tokens.")
+    return GroupView(**found[0])
+
+
+async def _members(services: Services, operator: str, name: str, values: list[str]) -> None:
+    operator_id = await services.operator_id(operator)
+    missing, changed = await services.write(admin.put_group(operator_id, name, values), lambda done: done[0] is None)
+    if missing is not None:
+        raise Problem(422, f"Operator {operator!r} has no token {missing!r}. Nothing was changed.", path="tokens")
+    for value in changed:
+        services.token_changed(operator_id, value)
 
 
 def _view(services: Services, row: Row) -> TokenView:

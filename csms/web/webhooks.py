@@ -6,16 +6,15 @@ import secrets
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends
 from pydantic import Field
 
 from csms.domain.events import types_of
 from csms.domain.webhooks import Circuit, Webhook
 from csms.storage import webhooks as storage
-from csms.storage.paging import number
 from csms.web.access import Caller, Editor, Reader
 from csms.web.models import Name, Request, Shape
-from csms.web.paging import Page
+from csms.web.paging import Page, paged, paging_of
 from csms.web.problems import Problem, described
 from csms.web.services import Services, services_of
 
@@ -81,14 +80,13 @@ class TestView(Shape):
 
 @router.get("/webhooks")
 async def list_webhooks(
-    services: ServicesOf, caller: Reader, operator: Name | None = None,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100, cursor: str | None = None,
+    services: ServicesOf, caller: Reader, paging: paging_of(storage.WEBHOOKS), operator: Name | None = None,
+    enabled: bool | None = None,
 ) -> Page[WebhookView]:  # fmt: skip
     """In the order in which they were made, each with the state of its deliveries."""
-    after = 0 if cursor is None else number(cursor)
-    found = await services.delivery.webhooks.page(caller.within(operator), after, limit + 1)
-    more = str(found[limit - 1].id) if len(found) > limit else None
-    return Page(items=[await _view(services, webhook) for webhook in found[:limit]], next=more)
+    found = await services.queries.page(storage.WEBHOOKS, paging, caller.within(operator), enabled=enabled)
+    views = {row["id"]: await _view(services, storage.webhook_from(row)) for row in found.rows}
+    return paged(found, lambda row: views[row["id"]])
 
 
 @router.post("/webhooks", status_code=201, responses=described(409))

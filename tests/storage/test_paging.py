@@ -28,7 +28,7 @@ def queries(database) -> Queries:
 
 def _value(column: sa.Column, number: int) -> Any:
     """Something for a column: many rows share what is not unique."""
-    if column.name in ("folded", "value", "code", "identity", "name", "start_key", "key", "transaction_id"):
+    if column.name in ("folded", "value", "code", "identity", "name", "start_key", "key", "transaction_id", "serial"):
         return f"{column.name[0]}{'ab'[number % 2]}{number}"
     if column.name in ("readings", "flags", "data", "detail", "profile", "entries", "request"):
         return "[]"
@@ -55,7 +55,7 @@ def fill(connection: sa.Connection) -> None:
                     row[name] = bytes([number]) if name.endswith("hash") else number
             if "operator_id" in table.c:
                 row["operator_id"] = 1 + number % 2
-            if table.name in ("local_lists", "charging_profiles", "reservations"):
+            if table.name in ("local_lists", "charging_profiles", "reservations", "certificates"):
                 row["station_id"] = number
             names = ", ".join(f'"{name}"' for name in row)
             values = ", ".join(f":{name}" for name in row)

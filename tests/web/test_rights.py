@@ -27,7 +27,8 @@ read GET /locations · read GET /locations/{id} · edit PUT /locations/{id} · e
 edit POST /locations/import
 read GET /stations · read GET /stations/{id} · edit PUT /stations/{id} · edit DELETE /stations/{id}
 edit POST /stations/import
-read GET /tokens · read GET /token-groups · read GET /tokens/{value} · edit PUT /tokens/{value}
+read GET /token-groups · read GET /token-groups/{name} · edit PUT /token-groups/{name}
+edit DELETE /token-groups/{name} · read GET /tokens · read GET /tokens/{value} · edit PUT /tokens/{value}
 edit DELETE /tokens/{value}
 read GET /sessions · read GET /sessions/{id} · read GET /sessions/{id}/samples · read GET /sessions/{id}/messages
 steer POST /sessions · steer POST /sessions/{id}/stop · edit POST /sessions/{id}/close
@@ -67,6 +68,7 @@ KNOWN = {tuple(line.split()[1:]): line.split()[0] for line in re.split(r"[·\n]"
 # What a request needs besides the path, so that it is refused for no other reason.
 BODIES: dict[str, Any] = {
     "PUT /locations/{id}": {"name": "X"}, "PUT /operators/{name}": {}, "PUT /stations/{id}": {}, "PUT /tokens/{value}": {},
+    "PUT /token-groups/{name}": {"tokens": ["N-TAG"]},
     "POST /reservations": {
         "station_id": "N-1", "token": "N-TAG", "operator": "north", "expires_at": "2099-01-01T00:00:00Z",
     },
@@ -110,7 +112,7 @@ async def north(system: System, api) -> dict[str, str]:
     within = {"operator": "north"}
     await api.put("/api/v1/stations/N-1", json={"password": None}, params=within)
     await api.put("/api/v1/locations/N-1", json={"name": "North"}, params=within)
-    await api.put("/api/v1/tokens/N-TAG", json={}, params=within)
+    await api.put("/api/v1/tokens/N-TAG", json={"group": "g"}, params=within)
     found = await system.records.known("north", "N-1")
     unit = Unit(Station(found.id, found.operator_id, "north", "N-1"), NOW)
     unit.opened.append(
@@ -128,7 +130,7 @@ async def north(system: System, api) -> dict[str, str]:
     async with system.database.reader.connect() as connection:
         reservation = (await connection.exec_driver_sql("SELECT max(id) FROM reservations")).scalar_one()
     return {
-        "operators": "north", "locations": "N-1", "stations": "N-1", "tokens": "N-TAG", "sessions": "77",
+        "operators": "north", "locations": "N-1", "stations": "N-1", "tokens": "N-TAG", "token-groups": "g", "sessions": "77",
         "commands": str(command), "bulk-commands": str(bulk.json()["id"]), "reservations": str(reservation), "users": str(user), "api-keys": str(key),
         "webhooks": str(webhook.json()["id"]), "certificates": "abc",
     }  # fmt: skip
@@ -188,7 +190,9 @@ async def test_what_belongs_to_another_operator_is_not_found_by_its_name_alone(s
             assert response.status_code == 404, (method, path, response.text)
 
 
-CREATING = {("PUT", "/locations/{id}"), ("PUT", "/stations/{id}"), ("PUT", "/tokens/{value}")}
+CREATING = {
+    ("PUT", f"/{what}") for what in ("locations/{id}", "stations/{id}", "tokens/{value}", "token-groups/{name}")
+}
 
 
 async def test_listings_hold_nothing_of_another_operator(system: System, outside, north) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from csms.storage import admin
 from tests.web.conftest import assert_problem
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -110,3 +111,41 @@ async def test_tokens_are_found_by_group_status_and_text(api) -> None:
     assert await values(text="b") == ["B1"]
     groups = (await api.get("/api/v1/token-groups")).json()["items"]
     assert groups == [{"name": "fleet", "operator": "default", "tokens": 2}]
+
+
+GROUP = "/api/v1/token-groups/fleet"
+
+
+async def test_group_is_made_of_tokens_changed_and_dissolved(api) -> None:
+    for value in ("A1", "A2", "A3"):
+        await api.put(f"{TOKENS}/{value}", json={})
+    assert_problem(await api.get(GROUP), 404, "'fleet'")
+    made = await api.put(GROUP, json={"tokens": ["a1", "A2"]})
+    assert (made.status_code, made.json()) == (201, {"name": "fleet", "operator": "default", "tokens": 2})
+
+    changed = await api.put(GROUP, json={"tokens": ["A2", "A3"]})
+    assert (changed.status_code, changed.json()["tokens"]) == (200, 2)
+    assert [(await api.get(f"{TOKENS}/{value}")).json()["group"] for value in ("A1", "A2", "A3")] == [
+        None, "fleet", "fleet",
+    ]  # fmt: skip
+    assert (await api.get(GROUP)).json() == changed.json()
+
+    assert (await api.delete(GROUP)).status_code == 204
+    assert_problem(await api.delete(GROUP), 404, "'fleet'")
+    assert (await api.get(f"{TOKENS}/A2")).json()["group"] is None
+
+
+async def test_group_with_a_token_that_is_not_there_changes_nothing(api) -> None:
+    await api.put(f"{TOKENS}/A1", json={})
+    await api.put(f"{TOKENS}/N1", json={}, params={"operator": "north"})
+    for stranger in ("A9", "N1"):
+        assert_problem(await api.put(GROUP, json={"tokens": ["A1", stranger]}), 422, stranger)
+    assert (await api.get(f"{TOKENS}/A1")).json()["group"] is None
+
+
+async def test_members_of_a_group_are_looked_up_anew(api, system) -> None:
+    operator = await system.database.writer.run(admin.ensure_operator("default"))
+    await api.put(f"{TOKENS}/A1", json={})
+    assert (await system.records.token(operator, "A1")).group is None
+    await api.put(GROUP, json={"tokens": ["A1"]})
+    assert (await system.records.token(operator, "A1")).group == "fleet"
