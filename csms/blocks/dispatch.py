@@ -6,6 +6,7 @@ annotations say what it answers. What it changes goes into `ctx.unit`; the gatew
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
 import msgspec
 
+from csms.blocks.asking import Question
 from csms.blocks.ports import Outside
 from csms.domain.ports import Records
 from csms.domain.quirks import Quirks
@@ -34,6 +36,8 @@ TRANSACTION_ACTIONS = frozenset({"StartTransaction", "StopTransaction", "MeterVa
 
 Concurrent = Literal["allow", "refuse"]
 
+_ITS_BOOT = frozenset({"BootNotification"})
+
 _HANDLERS: dict[type, Handler] = {}
 _encode = msgspec.json.Encoder().encode
 
@@ -52,6 +56,7 @@ class Policy:
     reread_after_boot: bool = False  # Ask a 2.x station for its monitors and profiles when it booted (T87).
     quirks: Quirks = field(default_factory=Quirks, repr=False)
     outside: Outside = field(default_factory=Outside, repr=False)  # Who is asked about certificates.
+    boot_patience: float = 10.0  # s, until a 1.6 station that talks without a boot is asked for it.
     jitter: float = 0.2  # Spreads the intervals of stations that came back together.
     random: Callable[[], float] = field(default=random, repr=False)
 
@@ -137,10 +142,26 @@ async def answer(call: frames.Call, ctx: Context) -> bytes:
         and action.name not in (station.provoked or ())
     ):  # fmt: skip
         # B01.FR.10: until the registration is accepted, only a boot is answered, and what we asked for (T43). 1.6 leaves
-        # it to us: we answer (T40).
+        # it to us: we answer, and ask for its boot (T40).
         raise OcppError(Fault.SECURITY, "Send a BootNotification and wait until it is accepted.")
     ctx.raw = bytes(call.payload)
     zone = station.quirk.zone if station.quirk is not None else UTC
     request, ctx.repairs = tolerance.decode(action, ctx.raw, strict=station.strict, zone=zone)
     response = await handler(request, ctx)
+    if station.registration is None and station.provoked is None and action.name != "BootNotification":
+        station.provoked = _ITS_BOOT  # Once.
+        ctx.afterwards = ctx.afterwards or _boot_of(station, ctx.policy.boot_patience)
     return frames.call_result(call.id, _encode(response))
+
+
+def _boot_of(station: Station, patience: float) -> Callable[[], Awaitable[Question | None]]:
+    """Asks a station that never said what it is to boot, if it has not done so by itself after `patience` s (T40)."""
+    link = station.link
+
+    async def make() -> Question | None:
+        await asyncio.sleep(patience)
+        if station.registration is not None or station.link is not link:
+            return None
+        return Question("TriggerMessage", {"requestedMessage": "BootNotification"})
+
+    return make

@@ -59,6 +59,26 @@ async def test_T40_16_is_answered_before_the_boot(v16):
     assert await v16.say("Heartbeat")
 
 
+async def test_T40_16_is_asked_once_for_the_boot_that_it_left_out(v16):
+    v16.station.registration, v16.policy = None, Policy(boot_patience=0)
+    await v16.say("Heartbeat")
+    asked = await v16.context.afterwards()
+    assert asked == ("TriggerMessage", {"requestedMessage": "BootNotification"})
+    await v16.say("Heartbeat")
+    assert v16.context.afterwards is None
+
+
+async def test_T40_16_that_boots_by_itself_meanwhile_or_leaves_is_not_asked(v16):
+    v16.station.registration, v16.policy = None, Policy(boot_patience=0)
+    await v16.say("Heartbeat")
+    make = v16.context.afterwards
+    v16.station.link = object()  # It came back on another connection.
+    assert await make() is None
+    v16.station.link = None
+    await v16.say("BootNotification", {"chargePointVendor": "V", "chargePointModel": "M"})
+    assert await make() is None
+
+
 async def test_strict_station_is_not_repaired(v16):
     v16.station.strict = True
     assert await refusal(v16, "Heartbeat", {"extra": 1}) is Fault.FORMAT
