@@ -78,7 +78,7 @@ def place(folder: Path, workers: int) -> Iterator[Place]:
         with log.open("wb") as output:
             server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
         stack.callback(_ended, server)
-        await_port(server, port, log)
+        await_port(server, port, log, 30.0 + 5.0 * workers)
         yield Place(
             f"ws://127.0.0.1:{port}/ocpp",
             f"http://127.0.0.1:{http}",

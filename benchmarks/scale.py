@@ -1,6 +1,8 @@
 """A large network on this machine: connect, hold, storm, measure. `python -m benchmarks.scale --stations 50000`.
 
-Server and fleet share the machine; each is measured on its own. The ramp stops by itself when memory runs short.
+Server and fleet share the machine; each is measured on its own. The ramp goes in steps, no faster than the server takes
+stations in, and stops by itself: when memory runs short, when nobody comes any more, or when its time is over. What it
+came to is printed, and written down, step by step.
 """
 
 from __future__ import annotations
@@ -22,14 +24,15 @@ from benchmarks.processes import Kernel, cpu, kernel, memory, tree
 from benchmarks.servers import allow_connections
 from benchmarks.stations import BenchmarkError
 from simulators.incidents import Incident
-from simulators.processes import State, Word, drive_in
+from simulators.processes import State, Upto, Word, drive_in
 from simulators.runs import Run
 
 _A_FLEET_PROCESS = 15_000  # Stations: below what one process may open.
+_MOST_WORKERS = 64  # Of one server.
 _SETTLED = 10  # s after the last station came, before the hold begins.
 _BACK = 0.99  # Of the stations: then a storm is over.
-_LONGEST_STORM = 900  # s
 _STALLED = 60  # s without another station: the ramp has come as far as it comes.
+_SETTLED_STEP = 3  # s after a step's last station, for its last messages.
 
 
 @dataclass
@@ -47,15 +50,27 @@ class Mark:
     kernel: Kernel = field(default_factory=kernel)
 
 
+@dataclass(frozen=True)
+class Bounds:
+    """When a phase ends. Bytes and s."""
+
+    step: int  # Stations that are let in before what they took is looked at.
+    keep_free: int
+    ramp: float
+    hold: float
+    storm: float
+
+
 class Watcher:
     """Takes the fleet from one phase to the next, and marks what was used at each end."""
 
-    def __init__(self, where: Place, listener: EventListener, hold: float, keep_free: int):
+    def __init__(self, where: Place, listener: EventListener, bounds: Bounds, progress: Path):
         self._where = where
         self._listener = listener
-        self._hold_s = hold
-        self._keep_free = keep_free
-        self._phase, self._since = "ramp", monotonic()
+        self._bounds = bounds
+        self._progress = progress  # Each step, as soon as it is done: what was reached outlives whatever comes.
+        self._phase, self._since = "begin", monotonic()
+        self._upto = 0
         self._grown = (0, monotonic())  # Most stations so far, and since when.
         self.marks: dict[str, Mark] = {}
         self.why = "all stations connected"
@@ -64,40 +79,90 @@ class Watcher:
         self.back_after: float | None = None  # s
         self.lowest = 0  # Connected in the storm.
 
-    def __call__(self, now: State) -> Word | Incident | None:
+    def __call__(self, now: State) -> Word | Upto | Incident | None:
         print(
             f"{self._phase:6} {now.seconds:5.0f} s: {now.connected} of {now.stations} connected, {now.answered} answered",
             file=sys.stderr, flush=True,
         )  # fmt: skip
         return getattr(self, f"_{self._phase}")(now)
 
-    def begin(self) -> None:
-        """Before anything is connected."""
-        self.mark("begin", State(0, 0, 0, 0, 0))
-
-    def mark(self, name: str, state: State) -> None:
+    def mark(self, name: str, state: State | None = None) -> Mark:
         server, others = tree(self._where.server), [pid for each in self._where.others for pid in tree(each)]
         own = tree(os.getpid())
         fleet = [pid for pid in own if pid not in {*server, *others, os.getpid()}]
-        self.marks[name] = Mark(
+        state = state or State(0, 0, 0, 0, 0, 0)
+        self.marks[name] = made = Mark(
             monotonic(), state, cpu(server), cpu(fleet), cpu(others), memory(server), memory(fleet), memory(others)
         )
+        return made
 
-    def _ramp(self, now: State) -> Word | None:
-        if now.connected > self._grown[0]:
-            self._grown = (now.connected, monotonic())
-        if len(self.steps) < now.connected // max(1, now.stations // 10):
-            self.steps.append({"connected": now.connected, "s": round(monotonic() - self._since, 1),
-                               "available_gb": round(kernel().available / 1e9, 2)})  # fmt: skip
-        short = kernel().available < self._keep_free
-        stalled = monotonic() - self._grown[1] > _STALLED
-        if now.connected < now.stations and not short and not stalled:
-            return None
-        if now.connected < now.stations:
-            self.why = "memory ran short" if short else f"no station more came within {_STALLED} s"
+    def _begin(self, now: State) -> Upto:
+        """The fleet is there, and nobody connected."""
+        self._last = self.mark("begin", now)
+        self._next("ramp")
+        return self._step(now)
+
+    def _ramp(self, now: State) -> Word | Upto | None:
+        if now.came > self._grown[0]:
+            self._grown = (now.came, monotonic())
+        silent = monotonic() - self._grown[1]
+        there = now.came >= self._upto and silent > _SETTLED_STEP
+        if there:
+            self._note(now)
+        why = self._why_no_more(now, silent)
+        if why is None:
+            return self._step(now) if there else None
+        self.why = why
+        if not there:
+            self._note(now)
         self.mark("connected", now)
         self._next("settle")
         return Word.ENOUGH
+
+    def _why_no_more(self, now: State, silent: float) -> str | None:
+        available = kernel().available
+        if available < self._bounds.keep_free:
+            return "memory ran short"
+        if now.came >= now.stations:
+            return self.why if silent > _SETTLED_STEP else None
+        if silent > _STALLED:
+            return f"no station more came within {_STALLED} s"
+        if self._passed() > self._bounds.ramp:
+            return f"the {self._bounds.ramp:.0f} s for the ramp were over"
+        if now.came >= self._upto and available - self._took < self._bounds.keep_free:
+            return "another step would not leave enough memory"
+        return None
+
+    def _step(self, now: State) -> Upto:
+        self._grown = (now.came, monotonic())
+        self._upto = min(now.stations, self._upto + self._bounds.step)
+        return Upto(self._upto)
+
+    def _note(self, now: State) -> None:
+        """What the stations since the last note took."""
+        last, self._last = self._last, self.mark("step", now)
+        this, more = self._last, max(1, now.came - last.state.came)
+        seconds = this.at - last.at
+        self._took = max(0, last.kernel.available - this.kernel.available)
+        self.steps.append({
+            "stations": now.came, "connected": now.connected, "s": round(self._passed(), 1),
+            "a_second": round(more / seconds),
+            "cpu_ms_each": {
+                name: round((getattr(this, f"{name}_cpu") - getattr(last, f"{name}_cpu")) / more * 1e3, 2)
+                for name in ("server", "fleet", "others")
+            },
+            "bytes_each": {
+                "server": (this.server_memory - last.server_memory) // more,
+                "fleet": (this.fleet_memory - last.fleet_memory) // more,
+                "kernel": (this.kernel.slab - last.kernel.slab) // more,
+                "others": (this.others_memory - last.others_memory) // more,
+            },
+            "available_gb": round(this.kernel.available / 1e9, 2),
+        })  # fmt: skip
+        print(json.dumps(self.steps[-1]), file=sys.stderr, flush=True)
+        self._progress.write_text(json.dumps(self.steps, indent=1) + "\n")
+
+    _took = 0  # Bytes, by the last step.
 
     def _settle(self, now: State) -> None:
         if self._passed() > _SETTLED:
@@ -105,7 +170,7 @@ class Watcher:
             self._next("hold")
 
     def _hold(self, now: State) -> Incident | None:
-        if self._passed() < self._hold_s:
+        if self._passed() < self._bounds.hold:
             return None
         self.mark("held", now)
         self._before_storm = self.lowest = now.connected
@@ -116,7 +181,7 @@ class Watcher:
         self.lowest = min(self.lowest, now.connected)
         if now.connected >= _BACK * self._before_storm and self._passed() > 3:
             self.back_after = self._passed()
-        elif self._passed() < _LONGEST_STORM:
+        elif self._passed() < self._bounds.storm:
             return None
         self.mark("back", now)
         self._next("end")
@@ -137,7 +202,8 @@ def measured(
     marks: dict[str, Mark], listener: EventListener, watcher: Watcher, summary: dict[str, Any]
 ) -> dict[str, Any]:
     """The figures, by phase."""
-    begin, connected, hold, held, back = (marks[name] for name in ("begin", "connected", "hold", "held", "back"))
+    names = ("before", "begin", "connected", "hold", "held", "back")
+    before, begin, connected, hold, held, back = (marks[name] for name in names)
     stations = max(1, hold.state.connected)
     answered = held.state.answered - hold.state.answered
     spent = held.server_cpu - hold.server_cpu
@@ -150,13 +216,18 @@ def measured(
         "connected": hold.state.connected,
         "stopped_because": watcher.why,
         "connect_s": round(ramp, 1),
-        "connects_a_second": round(connected.state.connected / ramp),
-        "connects_a_server_cpu_second": round(connected.state.connected / (connected.server_cpu - begin.server_cpu)),
+        "connects_a_second": round(connected.state.came / ramp),
+        "connects_a_server_cpu_second": round(connected.state.came / (connected.server_cpu - begin.server_cpu)),
+        "mb_before_anybody_connects": {
+            "server": round(before.server_memory / 1e6), "database_and_broker": round(before.others_memory / 1e6),
+            "fleet": round(begin.fleet_memory / 1e6),
+        },
         "bytes_a_connection": {
             "server": round((hold.server_memory - begin.server_memory) / stations),
             "kernel_both_ends": round((hold.kernel.slab - begin.kernel.slab) / stations),
             "kernel_buffers": round((hold.kernel.tcp - begin.kernel.tcp) / stations),
             "fleet": round((hold.fleet_memory - begin.fleet_memory) / stations),
+            "database_and_broker": round((hold.others_memory - begin.others_memory) / stations),
         },
         "memory_gb": {
             "server": round(held.server_memory / 1e9, 2), "fleet": round(held.fleet_memory / 1e9, 2),
@@ -188,29 +259,36 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--stations", type=int, default=50_000)
     parser.add_argument("--workers", type=int, help="processes of the server; with one it runs on SQLite alone")
     parser.add_argument("--fleet", type=int, help="processes of the fleet")
-    parser.add_argument("--ramp", type=float, default=2_000, help="stations that start to connect in a second")
+    parser.add_argument("--ramp", type=float, default=2_000, help="stations that start to connect in a second at most")
+    parser.add_argument("--at-once", type=int, default=400, help="handshakes of the ramp that are under way at most")
+    parser.add_argument("--step", type=int, default=10_000, help="stations of one step of the ramp")
+    parser.add_argument("--longest", type=float, default=3_600, help="seconds after which the ramp ends where it is")
+    parser.add_argument("--longest-storm", type=float, default=900, help="seconds that are waited for all to be back")
     parser.add_argument("--hold", type=float, default=60, help="seconds between ramp and storm")
     parser.add_argument("--demand", type=float, default=1.0, help="1 is an average day, 3 a holiday")
-    parser.add_argument("--keep-free", type=float, default=1.5, help="GB of memory at which the ramp stops")
+    parser.add_argument("--keep-free", type=float, default=2.0, help="GB of memory at which the ramp stops")
     parser.add_argument("--data", type=Path, default=Path("build"), help="folder on a disk, for database and results")
     return parser.parse_args()
 
 
 def _run(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    workers = given.workers or -(-given.stations // _A_FLEET_PROCESS)
+    workers = given.workers or min(_MOST_WORKERS, -(-given.stations // _A_FLEET_PROCESS))
     fleet = given.fleet or -(-given.stations // _A_FLEET_PROCESS)
     file = network_file(folder, given.stations)
     with place(folder, workers) as where:
         print(f"importing {given.stations} stations …", file=sys.stderr, flush=True)
         seconds = imported(where, file)
         listener = EventListener(where.broker_port, where.broker_user, where.broker_password)
-        watcher = Watcher(where, listener, given.hold, round(given.keep_free * 1e9))
-        watcher.begin()
+        bounds = Bounds(
+            given.step, round(given.keep_free * 1e9), given.longest, given.hold, given.longest_storm
+        )  # fmt: skip
+        watcher = Watcher(where, listener, bounds, given.data / f"scale-{given.stations}-steps.json")
+        watcher.mark("before")
         run = Run(
             url=where.url, stations=given.stations, version="mix", seconds=86_400, speed=1.0, ledger=None,
             beliefs=None, scenario=None, config=None, network=file, level=given.demand, incidents=(), operator=None,
             prefix="", seed=0, ramp=given.ramp, tokens=(), password=None, passwords=None, timeout=60.0, drain=5.0,
-            end_sessions=False,
+            end_sessions=False, at_once=max(1, given.at_once // fleet), upto=0,
         )  # fmt: skip
         with listener:
             summary = drive_in(run, fleet, watcher)

@@ -183,8 +183,8 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def await_port(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    until = monotonic() + 30
+def await_port(process: subprocess.Popen[bytes], port: int, log: Path, within: float = 30.0) -> None:
+    until = monotonic() + within
     while monotonic() < until and process.poll() is None:
         try:
             socket.create_connection(("127.0.0.1", port), 1).close()

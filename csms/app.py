@@ -293,7 +293,7 @@ def _gateway(
         hide_unknown=settings.hide_unknown,
         register=register if settings.registration == "open" else None,
         strict=settings.strict,
-        trail=Trail(settings.trail_bytes),
+        trail=Trail(settings.trail_bytes // settings.workers),
         clock=now_utc,
         base=settings.ocpp_path,
     )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import socket
 import ssl
+from functools import cache
 from typing import Protocol
 from urllib.parse import quote
 
@@ -56,9 +56,11 @@ def station_url(base: str, identity: str, operator: str | None = None) -> str:
 class Connection(asyncio.Protocol):
     """One socket from handshake to close. `lost` is called exactly once."""
 
-    __slots__ = ("_buffer", "_deadline", "_handshake", "_listener", "_socket", "_transport")
+    __slots__ = ("_buffer", "_deadline", "_handshake", "_listener", "_shaken", "_socket", "_transport")
 
-    def __init__(self, listener: Listener, handshake: ClientProtocol):
+    def __init__(self, listener: Listener, handshake: ClientProtocol, shaken: asyncio.Future[None]):
+        """`shaken` is resolved when the handshake is over, whatever came of it."""
+        self._shaken: asyncio.Future[None] | None = shaken
         self._listener: Listener | None = listener
         self._handshake: ClientProtocol | None = handshake
         self._buffer = b""
@@ -91,10 +93,6 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         self._transport = transport
-        raw = transport.get_extra_info("socket")
-        if raw is not None:
-            with contextlib.suppress(OSError):
-                raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         transport.write(b"".join(self._handshake.data_to_send()))
 
     def data_received(self, data: bytes) -> None:
@@ -119,6 +117,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
+            self._deadline = None
         self._transport = None
         if self._handshake is not None:
             error = error or ConnectionError("the server closed the connection during the handshake")
@@ -126,14 +125,10 @@ class Connection(asyncio.Protocol):
 
     # -- the handshake --------------------
 
-    def expect_handshake(self, timeout: float) -> None:
-        """Give up a server that takes the connection and then says nothing."""
-        if self._handshake is not None and self._transport is not None:
-            self._deadline = asyncio.get_running_loop().call_later(timeout, self._give_up)
-
-    def _give_up(self) -> None:
+    def give_up(self, error: Exception) -> None:
+        """It takes too long, or there is nobody."""
         self._handshake = None
-        self._tell_lost(TimeoutError("the server did not answer the handshake"))
+        self._tell_lost(error)
         self.abort()
 
     def _shake_hands(self, data: bytes) -> bytes:
@@ -159,8 +154,7 @@ class Connection(asyncio.Protocol):
             self._check_refusal()
             return b""
         self._handshake = None
-        if self._deadline is not None:
-            self._deadline.cancel()
+        self._over()
         self._socket = WebSocket(client=True)
         self._listener.opened(self)
         return rest
@@ -177,7 +171,13 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
+    def _over(self) -> None:
+        shaken, self._shaken = self._shaken, None
+        if shaken is not None and not shaken.done():
+            shaken.set_result(None)
+
     def _tell_lost(self, error: Exception | None) -> None:
+        self._over()
         listener, self._listener = self._listener, None
         if listener is not None:
             listener.lost(error)
@@ -202,23 +202,34 @@ async def open_connection(
     timeout: float = 30.0,
     local: str | None = None,
 ) -> None:
-    """Connect; from then on `listener` is told everything, a connection that cannot be made included.
+    """Connect, and shake hands; `listener` is told everything, a connection that cannot be made included.
 
     `local`: the address to connect from; one has no more than some 28,000 ports.
     """
     uri = parse_uri(url)
     handshake = _handshake(uri, version, identity, password)
     loop = asyncio.get_running_loop()
-    tls = ssl.create_default_context() if uri.secure else None
-    connection = Connection(listener, handshake)
+    tls = _trusted() if uri.secure else None
+    shaken = loop.create_future()
+    connection = Connection(listener, handshake, shaken)
     try:
         async with asyncio.timeout(timeout):
             address = None if local is None else (local, 0)
             await loop.create_connection(lambda: connection, uri.host, uri.port, ssl=tls, local_addr=address)
-    except OSError as error:  # TimeoutError is one too.
-        connection._tell_lost(error)
-    else:
-        connection.expect_handshake(timeout)
+            await shaken
+    except TimeoutError:
+        connection.give_up(TimeoutError(f"the server did not answer the handshake within {timeout:g} s"))
+    except OSError as error:
+        connection.give_up(error)
+    except asyncio.CancelledError:
+        connection.abort()
+        raise
+
+
+@cache
+def _trusted() -> ssl.SSLContext:
+    """One for all stations: each would read the system's certificates again."""
+    return ssl.create_default_context()
 
 
 def _handshake(uri: WebSocketURI, version: Version, identity: str, password: str | None) -> ClientProtocol:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from itertools import count
 from typing import Any
 
 from csms.ocpp.version import Version
@@ -27,7 +27,7 @@ TICK = 1.0  # Seconds between two looks at the deadlines of all calls.
 DRAIN = 30.0  # Seconds the end of a run waits for what the server still owes an answer.
 GOODBYE = 0.5  # Seconds of the drain kept for closing; a server that does not close by then is cut off.
 PER_ADDRESS = 10_000  # Well below the ports that one address has.
-_MAX_DIALLING = 500  # Handshakes under way at once; more would only time out in the server's queue.
+_MOST_DIALLING = 500  # Handshakes under way at once; more would only time out in the server's queue.
 
 
 @dataclass(slots=True)
@@ -37,7 +37,9 @@ class Orders:
     url: str
     seconds: float
     speed: float = 1.0
-    ramp: float = 200.0  # Stations that start to connect in a second.
+    ramp: float = 200.0  # Stations that start to connect in a second, at most …
+    at_once: int = _MOST_DIALLING  # … as long as so many handshakes are under way at most.
+    upto: int | None = None  # Stations to connect before `allow` is told of more; None: all.
     end_sessions: bool = True
     drain: float = DRAIN
     timeout: float = 30.0
@@ -77,7 +79,8 @@ class Fleet:
         self.stations = [Station(plan, self.world) for plan in plans]
         self.ending = False
         self._dialling: set[asyncio.Task[None]] = set()
-        self._room = asyncio.Semaphore(_MAX_DIALLING)
+        self._to_dial: deque[Station] = deque()  # Those for whom there is no room yet.
+        self._upto = len(self.stations) if orders.upto is None else orders.upto
         self._stop = asyncio.Event()
         self._enough = False
         self._started = loop.time()
@@ -98,10 +101,15 @@ class Fleet:
             for incident in incidents:
                 incident.cancel()
             ticker.cancel()
+            self._to_dial.clear()
             for task in self._dialling:
                 task.cancel()
             await asyncio.gather(ticker, *self._dialling, return_exceptions=True)
             self._seconds = asyncio.get_running_loop().time() - self._started
+
+    def allow(self, stations: int) -> None:
+        """Let the ramp go on to so many."""
+        self._upto = stations
 
     def stop_ramp(self) -> None:
         """Connect no more stations than have begun to."""
@@ -123,13 +131,16 @@ class Fleet:
         return max(0.0, self.orders.seconds - (asyncio.get_running_loop().time() - self._started))
 
     async def _ramp_up(self) -> None:
-        for number in count():
-            due = int((number + 1) * self.orders.ramp * TICK / 20)
-            for station in self.stations[int(number * self.orders.ramp * TICK / 20) : due]:
+        """At the ramp's rate, and no faster than the server takes them in."""
+        pause, begun, due = TICK / 20, 0, 0.0
+        while begun < len(self.stations) and not self._enough and not self._stop.is_set() and self._left():
+            due = min(due + self.orders.ramp * pause, max(1.0, self.orders.ramp * TICK))
+            room = self.orders.at_once - len(self._dialling) - len(self._to_dial)
+            now = max(0, min(int(due), room, self._upto - begun))
+            for station in self.stations[begun : begun + now]:
                 station.connect()
-            if due >= len(self.stations) or self._enough or self._stop.is_set() or not self._left():
-                return
-            await asyncio.sleep(TICK / 20)
+            begun, due = begun + now, due - now
+            await asyncio.sleep(pause)
 
     async def _end(self) -> None:
         """Drain, then hang up: done when `drain` is over, whether the server is there or not."""
@@ -168,23 +179,30 @@ class Fleet:
                     station.link.keep_away(incident.seconds)
 
     def _dial(self, station: Station) -> None:
+        if len(self._dialling) >= _MOST_DIALLING:
+            self._to_dial.append(station)
+            return
         task = asyncio.get_running_loop().create_task(self._open(station))
         self._dialling.add(task)
-        task.add_done_callback(self._dialling.discard)
+        task.add_done_callback(self._dialled)
+
+    def _dialled(self, task: asyncio.Task[None]) -> None:
+        self._dialling.discard(task)
+        if self._to_dial and self._seconds is None:
+            self._dial(self._to_dial.popleft())
 
     async def _open(self, station: Station) -> None:
         plan = station.plan
         url = station_url(self.orders.url, plan.identity, plan.operator)
-        async with self._room:
-            await open_connection(
-                url,
-                plan.version,
-                station,
-                identity=plan.identity,
-                password=plan.password,
-                timeout=self.orders.timeout,
-                local=self._address(),
-            )
+        await open_connection(
+            url,
+            plan.version,
+            station,
+            identity=plan.identity,
+            password=plan.password,
+            timeout=self.orders.timeout,
+            local=self._address(),
+        )
 
     def _address(self) -> str | None:
         """Where the next connection comes from: addresses take turns."""

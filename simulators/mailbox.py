@@ -47,7 +47,7 @@ class Mailbox:
     __slots__ = ("_letters", "_posted", "forgotten", "under_way")
 
     def __init__(self) -> None:
-        self._letters: deque[Letter] = deque()
+        self._letters: deque[Letter] | tuple[()] = ()  # A queue while there are any: an empty one takes 760 bytes.
         self._posted = 0
         self.under_way = False
         self.forgotten = 0
@@ -60,6 +60,8 @@ class Mailbox:
             self.forgotten += 1
             return
         self._posted += 1
+        if not self._letters:
+            self._letters = deque()
         self._letters.append(Letter(self._posted, session, kind, message))
 
     def first(self) -> Letter | None:
@@ -71,3 +73,5 @@ class Mailbox:
     def settle(self) -> None:
         """The first letter needs no more care: answered, or given up."""
         self._letters.popleft()
+        if not self._letters:
+            self._letters = ()

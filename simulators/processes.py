@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from enum import Enum, auto
 from multiprocessing.connection import Connection, wait
 from typing import Any, NamedTuple
@@ -45,6 +46,14 @@ class State(NamedTuple):
     stations: int
     answered: int
     owed: int
+    came: int  # Stations that have been connected once.
+
+
+@dataclass(frozen=True)
+class Upto:
+    """Let so many stations of the whole fleet connect; it began with `Run.upto`."""
+
+    stations: int
 
 
 class Word(Enum):
@@ -54,18 +63,18 @@ class Word(Enum):
     END = auto()  # End the run now, gracefully.
 
 
-Watch = Callable[[State], "Word | Incident | None"]  # Told once a second.
+Watch = Callable[[State], "Word | Upto | Incident | None"]  # Told once a second.
 
 
 def drive_in(run: Run, processes: int, watch: Watch | None = None) -> dict[str, Any]:
     """Drive the run in so many processes; the summary of all of them together. ProcessLost when one dies."""
     check(run)
-    spawn = multiprocessing.get_context("spawn")
+    made = _context()
     pipes, children = [], []
     for number in range(processes):
-        ours, theirs = spawn.Pipe()
+        ours, theirs = made.Pipe()
         part = msgspec.structs.replace(run, part=Part(number, processes))
-        child = spawn.Process(target=_child, args=(part, theirs), name=f"fleet-{number + 1}")
+        child = made.Process(target=_child, args=(part, theirs), name=f"fleet-{number + 1}")
         child.start()
         theirs.close()
         pipes.append(ours)
@@ -77,14 +86,23 @@ def drive_in(run: Run, processes: int, watch: Watch | None = None) -> dict[str, 
     return _sum(summaries)
 
 
+def _context() -> Any:
+    """How processes are made: where it can be, forked from one that has imported everything, so that they share it."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    made = multiprocessing.get_context("forkserver")
+    made.set_forkserver_preload(["simulators.preloaded"])
+    return made
+
+
 def _child(run: Run, pipe: Connection) -> None:
-    fleet = on_a_fast_loop(drive(run, lambda fleet: _tell(fleet, pipe)))
+    fleet = on_a_fast_loop(drive(run, lambda fleet: _tell(fleet, run.part, pipe)))
     refusal = fleet.tally.last_refusal
     pipe.send(("end", fleet.summary(), fleet.tally.latencies, None if refusal is None else str(refusal)))
     pipe.close()
 
 
-async def _tell(fleet: Fleet, pipe: Connection) -> None:
+async def _tell(fleet: Fleet, part: Part, pipe: Connection) -> None:
     while True:
         await asyncio.sleep(_TELL)
         while pipe.poll():
@@ -93,10 +111,16 @@ async def _tell(fleet: Fleet, pipe: Connection) -> None:
                     fleet.stop_ramp()
                 case Word.END:
                     fleet.stop()
+                case Upto(stations):
+                    fleet.allow(part.share(stations))
                 case Incident() as incident:
                     fleet.befall(incident)
         tally = fleet.tally
-        pipe.send(("now", (fleet.seconds, tally.connected, len(fleet.stations), tally.answered, fleet.unacknowledged)))
+        state = State(
+            fleet.seconds, tally.connected, len(fleet.stations), tally.answered, fleet.unacknowledged,
+            tally.ever_connected,
+        )  # fmt: skip
+        pipe.send(("now", tuple(state)))
 
 
 class _Lines:

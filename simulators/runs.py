@@ -51,6 +51,8 @@ class Run(msgspec.Struct, kw_only=True):
     timeout: float
     drain: float
     end_sessions: bool
+    at_once: int = 500  # Handshakes of the ramp, in each process.
+    upto: int | None = None  # Stations that connect before more are allowed; None: all.
     part: Part = Part()
 
 
@@ -71,6 +73,8 @@ def prepared(run: Run) -> tuple[list[StationPlan], Orders]:
         seconds=run.seconds,
         speed=run.speed,
         ramp=run.ramp / run.part.of,
+        at_once=run.at_once,
+        upto=None if run.upto is None else run.part.share(run.upto),
         end_sessions=run.end_sessions,
         drain=run.drain,
         timeout=run.timeout,

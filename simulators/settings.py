@@ -47,17 +47,23 @@ class Settings:
 
     def __init__(self, plan: StationPlan):
         self._plan = plan
-        self._changed: dict[str, str] = {}
+        self._changed: dict[str, str] | None = None
 
     def get(self, name: str) -> str | None:
         """A value, as the server may read it; None where there is no such setting."""
         if name == "NumberOfConnectors":
             return str(self._plan.outlets)
-        if name == "MeterValueSampleInterval" and name not in self._changed:
+        if self._changed is not None and name in self._changed:
+            return self._changed[name]
+        if name == "MeterValueSampleInterval":
             return f"{self._plan.meter_interval_s:.0f}"
-        return self._changed.get(name, DEFAULTS.get(name))
+        return DEFAULTS.get(name)
 
     def change(self, name: str, value: str) -> None:
+        if value == self.get(name):
+            return
+        if self._changed is None:
+            self._changed = {}
         self._changed[name] = value
 
     @property

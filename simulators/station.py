@@ -48,9 +48,8 @@ class Station:
         self.world = world
         self.talk = world.talks[plan.version]
         self.rng = Dice(plan.seed)
-        self.outlets = [
-            Outlet(self, number, plan.power_w, self.rng.uniform(0, 5_000_000)) for number in range(1, plan.outlets + 1)
-        ]
+        numbers = range(1, plan.outlets + 1)
+        self.outlets = tuple([Outlet(self, number, plan.power_w, self.rng.uniform(0, 5_000_000)) for number in numbers])
         self.sessions: list[Session] = []
         self.settings = Settings(plan)
         self.link = Link(self)

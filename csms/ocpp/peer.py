@@ -174,6 +174,8 @@ class Peer:
         # A sink that was just settled may have sent a call of its own.
         while self._queue and self.waiting is None:
             pending = self._queue.popleft()
+            if not self._queue:
+                self._queue = None  # An empty one takes 760 bytes.
             if pending.deadline is None or now <= pending.deadline:
                 return self._send(pending, now)
             pending.settled(Dropped(pending.id, sent=False))

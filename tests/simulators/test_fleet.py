@@ -163,3 +163,36 @@ def test_the_tokens_of_a_fleet_fit_into_16():
 
 def test_versions_in_a_mixed_fleet():
     assert {plan.version for plan in plans(4)} == {Version.V16, Version.V201}
+
+
+async def test_the_ramp_is_no_faster_than_the_server_shakes_hands():
+    arrived = asyncio.Queue()
+    server = await asyncio.start_server(lambda reader, writer: arrived.put((reader, writer)), "127.0.0.1", 0)
+    url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/ocpp"
+    fleet = Fleet(plans(10), Orders(url, seconds=60, ramp=1000, drain=0, at_once=3))
+    run = asyncio.create_task(fleet.run())
+    async with asyncio.timeout(10):
+        guests = [await arrived.get() for _ in range(3)]
+        reader, writer = guests[0]
+        await reader.readuntil(b"\r\n\r\n")
+        assert arrived.empty()
+        writer.write(b"HTTP/1.1 404 Unknown\r\nContent-Length: 0\r\n\r\n")  # One is answered: another comes.
+        guests.append(await arrived.get())
+        fleet.stop()
+        await run
+    for _, writer in guests:
+        writer.close()
+    server.close()
+
+
+async def test_stations_come_as_far_as_they_are_allowed_to(baseline_url):
+    fleet = Fleet(plans(10), Orders(baseline_url, seconds=60, ramp=1000, drain=0, upto=4))
+    run = asyncio.create_task(fleet.run())
+    async with asyncio.timeout(10):
+        for allowed in (4, 7):
+            fleet.allow(allowed)
+            while fleet.tally.ever_connected < allowed:
+                await asyncio.sleep(0.01)
+        assert fleet.tally.ever_connected == 7
+        fleet.stop()
+        await run

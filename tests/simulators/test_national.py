@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import chain
 from statistics import mean
 
@@ -33,6 +34,13 @@ def test_parts_share_all_stations_among_them(file, country):
     key = lambda plan: (plan.operator, plan.identity)  # noqa: E731
     assert sorted(map(key, chain(*parts))) == sorted(map(key, whole))
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+def test_parts_are_the_same_however_the_lines_are_written(file, country, tmp_path):
+    other = tmp_path / "other.ndjson"
+    texts = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+    other.write_text("".join(json.dumps(dict(reversed(text.items()))) + "\n" for text in texts), "utf-8")
+    assert national.read(other, country, part=Part(1, 3)) == national.read(file, country, part=Part(1, 3))
 
 
 def test_network_is_cut_where_fewer_are_wanted(file, country):
