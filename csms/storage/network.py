@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from csms.domain.tokens import folded
-from csms.storage.dialect import insert
+from csms.storage.dialect import first_number, pairs, second_text
 from csms.storage.tables import connectors, locations, operators, places, sessions, stations, tokens
+from csms.storage.upsert import upsert
 
 Rows = list[dict[str, Any]]
 
@@ -40,7 +42,7 @@ def put_network(part: Part, now: datetime) -> Callable[[sa.Connection], int]:
 
     def job(connection: sa.Connection) -> int:
         ids = _operators(connection, part.operators)
-        _upsert(connection, places, ("code",), part.places)
+        upsert(connection, places, ("code",), part.places)
         _put_locations(connection, part.locations, ids, now)
         _put_tokens(connection, part.tokens, ids, now)
         return _put_stations(connection, part.stations, ids, now)
@@ -63,7 +65,7 @@ def _put_locations(connection: sa.Connection, rows: Rows, ids: dict[str, int], n
     cities = {row["place"] for row in rows if row["place"] is not None}
     query = sa.select(places.c.code, places.c.name).where(places.c.code.in_(cities))
     names = {code: name for code, name in connection.execute(query)} if cities else {}
-    _upsert(
+    upsert(
         connection, locations, ("operator_id", "code"),
         [
             {
@@ -85,8 +87,7 @@ def _put_tokens(connection: sa.Connection, rows: Rows, ids: dict[str, int], now:
         }
         for row in rows
     ]  # fmt: skip
-    if found:
-        connection.execute(insert(connection, tokens).on_conflict_do_nothing(), found)
+    upsert(connection, tokens, ("operator_id", "folded"), found, keep=("value", "status", "created_at"))
 
 
 def _put_stations(connection: sa.Connection, rows: Rows, ids: dict[str, int], now: datetime) -> int:
@@ -100,17 +101,21 @@ def _put_stations(connection: sa.Connection, rows: Rows, ids: dict[str, int], no
             if row["location_id"] is None:
                 raise UnknownLocation(f"there is no location {code!r}, where station {row['identity']!r} should stand")
         found.append({**row, "operator_id": operator_id, "created_at": now})
-    known = sum(
-        connection.execute(
-            sa.select(sa.func.count()).select_from(stations).where(
-                stations.c.operator_id == operator_id,
-                stations.c.identity.in_([row["identity"] for row in found if row["operator_id"] == operator_id]),
-            )
-        ).scalar_one()
-        for operator_id in {row["operator_id"] for row in found}
-    )  # fmt: skip
-    _upsert(connection, stations, ("operator_id", "identity"), found, keep=("created_at",))
+    keys = [(row["operator_id"], row["identity"]) for row in found]
+    known = connection.execute(_KNOWN, {"stations": msgspec.json.encode(keys).decode()}).scalar_one()
+    upsert(connection, stations, ("operator_id", "identity"), found, keep=("created_at",))
     return len(found) - known
+
+
+_asked = pairs("stations")
+_KNOWN = sa.select(sa.func.count()).select_from(
+    sa.join(
+        _asked, stations,
+        sa.and_(
+            stations.c.operator_id == first_number(_asked.c.value), stations.c.identity == second_text(_asked.c.value)
+        ),
+    )
+)  # fmt: skip
 
 
 def _location_ids(connection: sa.Connection, rows: Rows, ids: dict[str, int]) -> dict[tuple[int, str], int]:
@@ -119,19 +124,6 @@ def _location_ids(connection: sa.Connection, rows: Rows, ids: dict[str, int]) ->
         locations.c.code.in_(codes), locations.c.operator_id.in_(ids.values())
     )
     return {(operator, code): number for operator, code, number in connection.execute(query)} if codes else {}
-
-
-def _upsert(
-    connection: sa.Connection, table: sa.Table, keys: tuple[str, ...], rows: Rows, keep: tuple[str, ...] = ()
-) -> None:
-    """Insert the rows, or change those that are there; alike rows go in one statement."""
-    groups: dict[tuple[str, ...], Rows] = {}
-    for row in rows:
-        groups.setdefault(tuple(sorted(row)), []).append(row)
-    for columns, alike in groups.items():
-        statement = insert(connection, table)
-        moving = {name: statement.excluded[name] for name in columns if name not in (*keys, *keep)}
-        connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=moving), alike)
 
 
 # What it adds up to
