@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+from csms.storage.dialect import searched
 from csms.storage.paging import Condition, Listing
 from csms.storage.tables import (
     api_keys,
@@ -55,6 +56,19 @@ def _has(*columns: sa.ColumnElement[Any]) -> Condition:
     return lambda text: sa.or_(*(sa.func.lower(column).contains(text.lower(), autoescape=True) for column in columns))
 
 
+def _searched(*columns: sa.ColumnElement[Any]) -> Condition:
+    """The same where rows are many: of one or two characters, which stand everywhere, a column has to begin with them."""
+    texts = searched(*columns)
+
+    def condition(text: str) -> sa.ColumnElement[bool]:
+        text = text.lower()
+        if len(text) > 2:
+            return texts.contains(text, autoescape=True)
+        return sa.or_(texts.startswith(text, autoescape=True), texts.contains("\n" + text, autoescape=True))
+
+    return condition
+
+
 def _of_station(column: sa.ColumnElement[Any]) -> Condition:
     """Stations of this identity: found first, since there are few (one an operator)."""
     return lambda identity: column.in_(sa.select(stations.c.id).where(stations.c.identity == identity))
@@ -80,6 +94,12 @@ def _box(corners: tuple[float, float, float, float]) -> sa.ColumnElement[bool]:
     longitude = locations.c.longitude
     inside = longitude.between(west, east) if west <= east else sa.or_(longitude >= west, longitude <= east)
     return sa.and_(locations.c.latitude.between(south, north), inside)
+
+
+def _admitted(admission: str) -> sa.ColumnElement[bool]:
+    """Few are not accepted: those have an index of their own."""
+    same = stations.c.admission == admission
+    return same if admission == "accepted" else sa.and_(same, stations.c.admission != sa.literal_column("'accepted'"))
 
 
 def _reservation_is(asked: tuple[str, datetime]) -> sa.ColumnElement[bool]:
@@ -110,8 +130,10 @@ LOCATIONS = Listing(
     locations.c.operator_id,
     {
         "city": _is(locations.c.city), "kind": _is(locations.c.kind), "service_area": _is(locations.c.service_area),
-        "text": _has(locations.c.code, locations.c.name, locations.c.address, locations.c.city), "box": _box,
+        "text": _searched(locations.c.code, locations.c.name, locations.c.address, locations.c.city), "box": _box,
     },
+    id=locations.c.id,
+    rare=frozenset({"text"}),
 )  # fmt: skip
 
 STATION = (
@@ -140,9 +162,13 @@ STATIONS = Listing(
             connectors.c.station_id == stations.c.id, connectors.c.status == status, connectors.c.connector_id != 0
         ),
         "version": _is(stations.c.version), "vendor": _is(stations.c.vendor), "model": _is(stations.c.model),
-        "firmware": _is(stations.c.firmware), "admission": _is(stations.c.admission),
-        "text": _has(stations.c.identity, stations.c.vendor, stations.c.model, stations.c.serial, stations.c.firmware),
+        "firmware": _is(stations.c.firmware), "admission": _admitted,
+        "text": _searched(
+            stations.c.identity, stations.c.vendor, stations.c.model, stations.c.serial, stations.c.firmware
+        ),
     },
+    id=stations.c.id,
+    rare=frozenset({"status", "version", "vendor", "model", "firmware", "admission", "text"}),
 )  # fmt: skip
 
 SESSION = (
@@ -189,7 +215,7 @@ TOKENS = Listing(
     tokens.c.operator_id,
     {
         "group": _is(tokens.c.group), "status": _is(tokens.c.status), "type": _is(tokens.c.type),
-        "text": _has(tokens.c.value, tokens.c.group),
+        "text": _searched(tokens.c.value, tokens.c.group),
     },
 )  # fmt: skip
 

@@ -15,11 +15,13 @@ from typing import Any, NamedTuple
 import msgspec
 import sqlalchemy as sa
 
+from csms.storage.dialect import Numbers, one_of
 from csms.storage.tables import operators
 
 Row = Mapping[str, Any]
 Condition = Callable[[Any], sa.ColumnElement[bool]]
 
+MOST_FEW = 10_000  # Rows that are rather sorted; with more, one of a hundred is soon found in the order of an index.
 MOST_COUNTED = 100_000  # Rows: counting more takes long, and nobody needs to know.
 _MOST_INT = (1 << 63) - 1  # What fits into a column.
 
@@ -29,7 +31,8 @@ class Listing:
     """A read model that is shown page by page.
 
     `sorts`: what it may be sorted by, each the columns that tell any two rows apart; none of them is ever null, and each
-    wants an index, alone and behind `owner`. `owner`: the column with the operator a row belongs to.
+    wants an index, alone and behind `owner`. `owner`: the column with the operator a row belongs to. `rare`: filters that
+    may leave few of a large table's rows: each has an index that finds those, as numbers (`id`), in no order.
     """
 
     query: sa.Select
@@ -38,6 +41,8 @@ class Listing:
     owner: sa.ColumnElement[Any] | None = None
     filters: Mapping[str, Condition] = field(default_factory=dict)
     shape: Callable[[Row], Row] = dict
+    id: sa.ColumnElement[Any] | None = None
+    rare: frozenset[str] = frozenset()
 
     @property
     def orders(self) -> tuple[str, ...]:
@@ -78,29 +83,48 @@ class BadCursor(ValueError):
 
 
 class Selected(NamedTuple):
-    """The statements that answer for a page."""
+    """The statements that answer for a page.
+
+    `few`: the numbers of all rows that it is a part of, where they may be few (up to one more than `MOST_FEW`); `among`:
+    the page out of those (parameter `few`). A planner takes it that rows which match stand anywhere in the order; where
+    they stand together it would look through a million for a hundred. So it is not asked where they are few.
+    """
 
     rows: sa.Select
     total: sa.Select
+    few: sa.Select | None = None
+    among: sa.Select | None = None
 
 
-def select(listing: Listing, paging: Paging, operator: str | None = None, **given: Any) -> Selected:
-    """`operator`: whose rows; None: everybody's. `given`: by name of a filter; None: not filtered by it."""
-    query = listing.query
-    if operator is not None and listing.owner is not None:
-        query = query.where(listing.owner == operator_id(operator))
-    for name, value in given.items():
-        if value is not None:
-            query = query.where(listing.filters[name](value))
-    sort = paging.sort or listing.default
-    total = query.with_only_columns(sa.literal(1), maintain_column_froms=True).limit(MOST_COUNTED + 1).subquery()
-    columns = [_plain(column) for column in listing.sorts[sort.removeprefix("-")]]
+def select(listing: Listing, paging: Paging, owner: int | None = None, **given: Any) -> Selected:
+    """`owner`: the number of the operator whose rows are wanted; None: everybody's.
+
+    `given`: by name of a filter; None: not filtered by it.
+    """
+    conditions = [listing.filters[name](value) for name, value in given.items() if value is not None]
+    if owner is not None and listing.owner is not None:
+        conditions.append(listing.owner == owner)
+    found = listing.query.where(*conditions)
+    total = found.with_only_columns(sa.literal(1), maintain_column_froms=True).limit(MOST_COUNTED + 1).subquery()
+    rows, count = _part(listing, paging, found), sa.select(sa.func.count()).select_from(total)
+    if not any(given.get(name) is not None for name in listing.rare):
+        return Selected(rows, count)
+    few = sa.select(listing.id).where(*conditions).limit(MOST_FEW + 1)
+    among = listing.query.where(one_of(listing.id, sa.bindparam("few", type_=Numbers())))
+    return Selected(rows, count, few, _part(listing, paging, among, sort=True))
+
+
+def _part(listing: Listing, paging: Paging, query: sa.Select, *, sort: bool = False) -> sa.Select:
+    """The page that is asked for, out of what a query finds, and one row more; `sort`: by no index."""
+    order = paging.sort or listing.default
+    columns = [_plain(column) for column in listing.sorts[order.removeprefix("-")]]
+    if sort:  # Never null: it is the same, but an expression that no index has.
+        columns = [sa.func.coalesce(column, column) for column in columns]
     if paging.cursor is not None:
-        query = query.where(_behind(columns, sort, paging.cursor))
-    ordered = [column.desc() if sort.startswith("-") else column.asc() for column in columns]
+        query = query.where(_behind(columns, order, paging.cursor))
+    ordered = [column.desc() if order.startswith("-") else column.asc() for column in columns]
     places = (column.label(f"_{place}") for place, column in enumerate(columns))
-    rows = query.add_columns(*places).order_by(*ordered).limit(paging.limit + 1)
-    return Selected(rows, sa.select(sa.func.count()).select_from(total))
+    return query.add_columns(*places).order_by(*ordered).limit(paging.limit + 1)
 
 
 def page(listing: Listing, paging: Paging, rows: list[Row], total: int | None) -> Page:

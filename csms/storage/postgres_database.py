@@ -22,6 +22,8 @@ _CONNECT = 5.0  # s
 _COMMAND = 15.0  # s
 # A node that is cut off in the middle of a transaction holds nobody up for longer (the outbox is written in turn).
 _SERVER = {"idle_in_transaction_session_timeout": "5000", "application_name": NODE, "jit": "off"}
+# Which index serves a listing depends on the values that it is filtered by: no plan is good for all of them.
+_READING = _SERVER | {"default_transaction_read_only": "on", "plan_cache_mode": "force_custom_plan"}
 _WRITING = _SERVER | {"lock_timeout": "2500"}  # ms; who waits for longer says that it fails, and tries again.
 # Where the server's own setting is stronger (remote_apply), it stays.
 _DURABLE = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
@@ -77,7 +79,7 @@ async def open_postgres(url: str, *, patience: float) -> Database:
     _make_durable(jobs)
     writer = PostgresWriter(jobs, lambda: connect_to_write(url), patience=patience)
     lookups = PostgresLookups(_engine(url, _SERVER, size=4), patience)
-    reader = _engine(url, _SERVER | {"default_transaction_read_only": "on"}, size=4)
+    reader = _engine(url, _READING, size=4)
     return Database(writer, lookups, reader, path, lock, _upkeep(url))
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from csms.domain.sessions import Session
 from csms.domain.tokens import folded
 from csms.storage.listings import LOCATION, OPERATORS, RESERVATIONS, SESSIONS, STATION, TOKENS
-from csms.storage.paging import FIRST_PAGE, Listing, Page, Paging, Row, operator_id, page, select
+from csms.storage.paging import FIRST_PAGE, MOST_FEW, Listing, Page, Paging, Row, operator_id, page, select
 from csms.storage.rows import session_from
 from csms.storage.tables import (
     connectors,
@@ -26,6 +26,9 @@ from csms.storage.tables import (
     tokens,
 )
 
+_NUMBER = sa.select(operators.c.id).where(operators.c.name == sa.bindparam("name"))
+_NOBODY = 0
+
 
 class Queries:
     """Reads committed state; never waits for the writer."""
@@ -37,11 +40,20 @@ class Queries:
         self, listing: Listing, paging: Paging = FIRST_PAGE, operator: str | None = None, **filters: Any
     ) -> Page:
         """A page of a listing, within an operator and filtered where given; BadCursor for a foreign cursor."""
-        statements = select(listing, paging, operator, **filters)
         async with self._reader.connect() as connection:
-            rows = [row._mapping for row in (await connection.execute(statements.rows)).all()]
-            total = (await connection.execute(statements.total)).scalar_one() if paging.total else None
-        return page(listing, paging, rows, total)
+            owner = None
+            if operator is not None and listing.owner is not None:  # Its number tells a planner how much it has.
+                owner = (await connection.execute(_NUMBER, {"name": operator})).scalar_one_or_none() or _NOBODY
+            asked = select(listing, paging, owner, **filters)
+            query, given, total = asked.rows, {}, None
+            if asked.few is not None:
+                few = (await connection.execute(asked.few)).scalars().all()
+                if len(few) <= MOST_FEW:
+                    query, given, total = asked.among, {"few": few}, len(few)
+            rows = [row._mapping for row in (await connection.execute(query, given)).all()]
+            if paging.total and total is None:
+                total = (await connection.execute(asked.total)).scalar_one()
+        return page(listing, paging, rows, total if paging.total else None)
 
     async def first(self, query: sa.Select) -> Row | None:
         """The one row that a query finds; None: there is none."""

@@ -120,7 +120,9 @@ stations = Table(
     Index(None, "identity", "operator_id"),
     Index(None, "created_at", "id"), Index(None, "operator_id", "created_at", "id"),
     Index("ix_stations_vendor", "vendor", "created_at", "id"), Index("ix_stations_model", "model", "created_at", "id"),
-    Index("ix_stations_firmware", "firmware", "created_at", "id"),
+    Index("ix_stations_firmware", "firmware", "created_at", "id"), Index("ix_stations_version", "version"),
+    Index("ix_stations_admission", "admission", sqlite_where=text("admission <> 'accepted'"),
+          postgresql_where=text("admission <> 'accepted'")),
     Index("ix_stations_location_id", "location_id", sqlite_where=text("location_id IS NOT NULL"),
           postgresql_where=text("location_id IS NOT NULL")),
 )  # fmt: skip

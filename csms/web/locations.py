@@ -97,7 +97,10 @@ async def list_locations(
     city: Word | None = None,
     kind: Kind | None = None,
     service_area: Word | None = None,
-    text: Annotated[Word | None, Query(description="Stands in id, name, address or city, whatever the case.")] = None,
+    text: Annotated[
+        Word | None,
+        Query(description="Stands in id, name, address or city (one or two characters: at the beginning), any case."),
+    ] = None,
     box: Annotated[
         str | None, Query(description="`south,west,north,east` in degrees: those within. West may exceed east (180°).")
     ] = None,

@@ -69,7 +69,10 @@ async def list_stations(
     firmware: Word | None = None,
     admission: Admission | None = None,
     text: Annotated[
-        Word | None, Query(description="Stands in id, vendor, model, serial or firmware, whatever the case.")
+        Word | None,
+        Query(
+            description="Stands in id, vendor, model, serial or firmware (one or two characters: at the beginning), any case."
+        ),
     ] = None,
 ) -> Page[StationView]:
     """Chargers, in the order in which they were added."""

@@ -29,7 +29,12 @@ async def list_tokens(
     group: Word | None = None,
     status: TokenStatus | None = None,
     type: Word | None = None,
-    text: Annotated[Word | None, Query(description="Stands in the value or the group, whatever the case.")] = None,
+    text: Annotated[
+        Word | None,
+        Query(
+            description="Stands in the value or the group (one or two characters: at the beginning), whatever the case."
+        ),
+    ] = None,
 ) -> Page[TokenView]:
     """Who may charge, by value."""
     found = await services.queries.page(

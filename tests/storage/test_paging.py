@@ -127,8 +127,38 @@ async def test_text_is_found_whatever_the_case_and_means_itself(database, querie
         return [row["value"] for row in (await queries.page(TOKENS, text=text)).rows]
 
     assert await found("a_b") == ["A_B"]
-    assert await found("0%") == ["100%"]
+    assert await found("00%") == ["100%"]
     assert await found("\\") == []
+
+
+async def test_text_of_one_or_two_characters_is_what_a_value_begins_with(database, queries):
+    operator = await database.writer.run(admin.ensure_operator("one"))
+    for value, group in (("CP-1", None), ("XCP", "Lorries"), ("Z", "cpo")):
+        await database.writer.run(admin.put_token(operator, value, {"status": "accepted", "group": group}, NOW))
+
+    async def found(text: str) -> list[str]:
+        return [row["value"] for row in (await queries.page(TOKENS, text=text)).rows]
+
+    assert await found("cp") == ["CP-1", "Z"]
+    assert await found("cp-") == ["CP-1"]
+    assert await found("L") == ["XCP"]
+
+
+# Few of many
+
+
+@pytest.mark.parametrize("most", [0, 3, 1_000])
+async def test_pages_are_the_same_whether_few_or_many_match(database, queries, monkeypatch, most: int):
+    monkeypatch.setattr("csms.storage.queries.MOST_FEW", most)
+    operator = await database.writer.run(admin.ensure_operator("one"))
+    for number in range(7):
+        fields = {"vendor": "odd" if number % 2 else "even"}
+        await database.writer.run(admin.put_station(operator, f"CP-{number}", fields, NOW))
+    first = await queries.page(STATIONS, Paging(2, sort="-id", total=True), "one", vendor="odd")
+    assert ([row["id"] for row in first.rows], first.total) == (["CP-5", "CP-3"], 3)
+    second = await queries.page(STATIONS, Paging(2, first.next, sort="-id", total=True), "one", vendor="odd")
+    assert ([row["id"] for row in second.rows], second.next, second.total) == (["CP-1"], None, 3)
+    assert (await queries.page(STATIONS, Paging(), "another", vendor="odd")).rows == []
 
 
 # Cursors

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import asynccontextmanager
 
 import asyncpg
@@ -14,9 +15,11 @@ from csms.domain.events import StationDisconnected
 from csms.domain.ports import StorageUnavailable
 from csms.storage import admin, postgres
 from csms.storage.database import Database, DatabaseError, open_database
+from csms.storage.listings import STATIONS
 from csms.storage.outbox import Outbox
 from csms.storage.postgres import PostgresWriter
 from csms.storage.postgres_database import migrate_postgres
+from csms.storage.queries import Queries
 from csms.storage.records import open_records
 from csms.storage.tables import counters
 from tests.conftest import NOW
@@ -296,3 +299,27 @@ async def test_closing_finishes_what_waits_and_takes_nothing_new(postgres, stati
         await database.writer.run(lambda connection: None)
     await closing
     assert await waiting > 0
+
+
+# Searches
+
+
+async def test_where_trigrams_may_not_be_had_texts_are_found_all_the_same(postgres):
+    name = f"plain_{os.getpid()}"
+    server = await asyncpg.connect(postgres.url())
+    await server.execute(f"CREATE ROLE {name} LOGIN")
+    await server.execute(f"CREATE DATABASE {name}")
+    await server.close()
+    owner = await asyncpg.connect(postgres.url(name))
+    await owner.execute(f"GRANT CREATE ON SCHEMA public TO {name}")  # It may make tables, but no extension.
+    await owner.close()
+    with capture_logs() as logged:
+        opened = await open_database(postgres.url(name).replace("postgres@", f"{name}@"), patience=0.5)
+    try:
+        operator = await opened.writer.run(admin.ensure_operator("default"))
+        await opened.writer.run(admin.put_station(operator, "CS-1", {"vendor": "Somebody"}, NOW))
+        found = await Queries(opened.reader).page(STATIONS, text="MEBO")
+    finally:
+        await opened.close()
+    assert [entry["event"] for entry in logged] == ["database.no_trigrams"]
+    assert [row["id"] for row in found.rows] == ["CS-1"]
