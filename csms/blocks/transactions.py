@@ -153,8 +153,8 @@ def _identifies(session: Session, request: v201.TransactionEvent) -> bool:
 
 def _is_newest(ctx: Context, moment: datetime) -> bool:
     """Whether a start of this moment is later than any before: then it repeats none, and nothing is looked up."""
-    newest = ctx.station.newest_start
-    return newest is not None and moment > newest and trusted_time(moment, ctx.now) is moment
+    newest = ctx.station.newest_start  # None: it never had a session.
+    return (newest is None or moment > newest) and trusted_time(moment, ctx.now) is moment
 
 
 # 1.6

@@ -69,6 +69,16 @@ class TestOcpp16:
         assert (session.stop_reason, session.stop_token, session.reservation_id) == ("EVDisconnected", "TAG", 5)
         assert session.complete and session.flags == ()
 
+    async def test_start_later_than_all_before_is_not_looked_up(self, v16, monkeypatch):
+        asked = []
+        look_up = v16.records.session_by_start
+        monkeypatch.setattr(v16.records, "session_by_start", lambda id, key: asked.append(key) or look_up(id, key))
+        for minutes in (0, 10):
+            await v16.say("StartTransaction", start(minutes))
+        assert asked == [], "it repeats none: the station had no session, or earlier ones only"
+        await v16.say("StartTransaction", start(5))
+        assert len(asked) == 1
+
     async def test_opening_and_closing_are_told_once(self, v16):
         v16.token("TAG")
         for _ in range(2):

@@ -69,7 +69,7 @@ async def test_T66_call_whose_look_up_never_ends_is_told_so(server: Server):
 @pytest.mark.parametrize(
     ("version", "action", "payload"),
     [("1.6", "StartTransaction", START), ("1.6", "StopTransaction", STOP), ("1.6", "MeterValues", VALUES | {
-        "transactionId": 9}), ("2.0.1", "TransactionEvent", EVENT)],
+        "transactionId": 9}), ("2.0.1", "TransactionEvent", EVENT | {"eventType": "Updated"})],
 )  # fmt: skip
 async def test_T66_transaction_message_is_held_and_never_an_error(server: Server, version, action, payload):
     client = await server.connect(version=version)

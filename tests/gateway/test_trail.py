@@ -82,7 +82,7 @@ def test_heartbeats_are_left_out_but_for_a_traced_station(trail: Trail, clock: C
 
 
 def test_memory_is_bounded_and_a_trace_is_not_pushed_out_by_others(clock: Clock) -> None:
-    trail = Trail(10 * OVERHEAD, clock)
+    trail = Trail(16 * OVERHEAD, clock)
     trail.trace(7, until=2000)
     trail.took(7, NOW, call("Kept"), b"")
     for _ in range(100):
