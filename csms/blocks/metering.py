@@ -17,6 +17,7 @@ from csms.ocpp import v16, v201
 REGISTER = "Energy.Active.Import.Register"
 POWER = "Power.Active.Import"
 STATE_OF_CHARGE = "SoC"
+_READ = (REGISTER, POWER, STATE_OF_CHARGE)  # What becomes a reading, in the order of its fields.
 _PLACE = {"Transaction.Begin": BEGIN, "Transaction.End": END}
 _KILO = {"kWh": 1000.0, "kW": 1000.0}
 _IMPOSSIBLE = 1e15  # Wh, W: no reading. Near it sums overflow, and what is not finite cannot be read back (I2, I4).
@@ -152,33 +153,28 @@ def register_factor(ctx: Context) -> float:
     return 1.0 if quirk is None else quirk.register_factor
 
 
+# Samples are made by place, not by name: there are several in each message, and this takes half as long.
+
+
 def _sample_16(sent: v16.SampledValue) -> Sample:
-    signed = sent.value if sent.format == "SignedData" else None
-    measurand = sent.measurand or REGISTER
-    return Sample(
-        value=sent.value if signed is not None else _number(sent.value),
-        measurand=measurand,
-        unit=sent.unit or _default_unit(measurand),
-        phase=sent.phase,
-        context=sent.context,
-        location=sent.location,
-        signed=signed,
-    )
+    measurand, value, signed = sent.measurand or REGISTER, sent.value, None
+    if sent.format == "SignedData":
+        signed = value
+    else:
+        value = _number(value)
+    unit = sent.unit or _default_unit(measurand)
+    return Sample(value, measurand, unit, 0, sent.phase, sent.context, sent.location, signed)
 
 
 def _sample_2x(sent: v201.SampledValue) -> Sample:
-    unit, signed = sent.unit_of_measure, sent.signed_meter_value
-    measurand = sent.measurand or REGISTER
+    measurand, signed = sent.measurand or REGISTER, sent.signed_meter_value
+    unit, multiplier = None, None
+    if sent.unit_of_measure is not None:
+        unit, multiplier = sent.unit_of_measure.unit, sent.unit_of_measure.multiplier
     return Sample(
-        value=sent.value,
-        measurand=measurand,
-        unit=(unit.unit if unit else None) or _default_unit(measurand),
-        multiplier=(unit.multiplier if unit else None) or 0,
-        phase=sent.phase,
-        context=sent.context,
-        location=sent.location,
-        signed=_signed(signed) if signed else None,
-    )
+        sent.value, measurand, unit or _default_unit(measurand), multiplier or 0,
+        sent.phase, sent.context, sent.location, _signed(signed) if signed else None,
+    )  # fmt: skip
 
 
 def _signed(value: v201.SignedMeterValue) -> dict[str, str]:
@@ -211,19 +207,18 @@ def _number(text: str, sent: str | None = None) -> float | str:
 
 
 def _reading(at: datetime, samples: tuple[Sample, ...], place: int) -> Reading:
-    told: dict[str, list[Sample]] = {REGISTER: [], POWER: [], STATE_OF_CHARGE: []}
+    told: dict[str, list[Sample]] = {}
     for sample in samples:
-        if sample.measurand in told and type(sample.value) is not str:
-            told[sample.measurand].append(sample)
-    register, power, soc = map(_quantity, told.values())
-    return Reading(at=at, samples=samples, register_wh=register, power_w=power, soc=soc, place=place)
+        if sample.measurand in _READ and type(sample.value) is not str:
+            told.setdefault(sample.measurand, []).append(sample)
+    return Reading(at, samples, *(_quantity(told[name]) if name in told else None for name in _READ), place)
 
 
 def _quantity(told: list[Sample]) -> float | None:
     """The total of a measurand, as measured where the car is plugged in, or else wherever it was (T58)."""
     if len(told) > 1:
         told = [sample for sample in told if sample.location in _CORD] or told
-    return _total(told) if told else None
+    return _total(told)
 
 
 def _total(samples: list[Sample]) -> float | None:

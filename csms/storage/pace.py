@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-APART = 0.006  # s between the beginnings of two commits, where waiting lets them be shared.
+APART = 0.01  # s between the beginnings of two commits, where waiting lets them be shared.
 FRUITLESS = 64  # Commits that do not wait, at most, after one that waited for nothing.
 
 
