@@ -27,7 +27,7 @@ from simulators.incidents import Incident
 from simulators.processes import State, Upto, Word, drive_in
 from simulators.runs import Run
 
-_A_FLEET_PROCESS = 15_000  # Stations: below what one process may open.
+_A_PROCESS = 16_000  # Stations of a worker, or of a process of the fleet: below the descriptors that one may have.
 _MOST_WORKERS = 64  # Of one server.
 _SETTLED = 10  # s after the last station came, before the hold begins.
 _BACK = 0.99  # Of the stations: then a storm is over.
@@ -272,8 +272,8 @@ def _arguments() -> argparse.Namespace:
 
 
 def _run(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    workers = given.workers or min(_MOST_WORKERS, -(-given.stations // _A_FLEET_PROCESS))
-    fleet = given.fleet or -(-given.stations // _A_FLEET_PROCESS)
+    workers = given.workers or min(_MOST_WORKERS, -(-given.stations // _A_PROCESS))
+    fleet = given.fleet or -(-given.stations // _A_PROCESS)
     file = network_file(folder, given.stations)
     with place(folder, workers) as where:
         print(f"importing {given.stations} stations …", file=sys.stderr, flush=True)

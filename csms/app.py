@@ -88,8 +88,8 @@ def now_utc() -> datetime:
 
 
 @asynccontextmanager
-async def open_system(settings: Settings) -> AsyncIterator[System]:
-    """Open the database and put the system together, without listening anywhere."""
+async def open_system(settings: Settings, api: FastAPI | None = None) -> AsyncIterator[System]:
+    """Open the database and put the system together, without listening anywhere. `api`: one that was built before."""
     database = await open_database(settings.database_url, patience=settings.storage_patience)
     try:
         records = await _records(database)
@@ -129,7 +129,8 @@ async def open_system(settings: Settings) -> AsyncIterator[System]:
         )
         if node is not None:
             node.serve(steering.desk, services)
-        api = build_api(services, release(), asyncapi.document(release()))
+        api = api or bare_api()
+        api.state.services = services
         yield System(
             settings, database, records, vault, gateway, steering, issued, outbox, delivery, collectors, api, node
         )  # fmt: skip
@@ -148,16 +149,17 @@ async def serve(
     announce: Callable[[str], None],
     stop: asyncio.Event | None = None,
     worker: Worker | None = None,
+    api: FastAPI | None = None,
 ) -> None:
     """Run a server until `stop` is set or a signal asks for its end. `announce` tells people where things are.
 
-    `worker`: it is one of several processes, which share the ports.
+    `worker`: it is one of several processes, which share the ports. `api`: of `bare_api`, built before they were forked.
     """
     sys.setswitchinterval(0.0005)  # The writer's thread waits less for the loop to give up the GIL.
     stop = stop or asyncio.Event()
     raise_descriptors()
     # Taken down in the opposite order, whatever ends it: stations first, then those who record and tell of it.
-    async with open_system(settings) as system, contextlib.AsyncExitStack() as stack:
+    async with open_system(settings, api) as system, contextlib.AsyncExitStack() as stack:
         if worker is None:
             await _admin_key(system, announce)
         if system.node is not None:
@@ -177,8 +179,8 @@ async def serve(
         )
         stack.push_async_callback(system.steering.close)
         await system.certificates.start()
+        stack.push_async_callback(system.gateway.stop)  # Also when a second port cannot be opened: the first one is.
         await open_ports(system.gateway, settings, shared=shared)
-        stack.push_async_callback(system.gateway.stop)
         stack.push_async_callback(send_away, system.gateway, settings.drain_window)
         bulk = system.steering.bulk.run  # It ends while stations are there: nobody is taken for away.
         await stack.enter_async_context(
@@ -195,6 +197,11 @@ async def serve(
             await stop.wait()
         log.info("server.stopping")
     log.info("server.stopped")
+
+
+def bare_api() -> FastAPI:
+    """The HTTP application, still without a system behind it."""
+    return build_api(release(), asyncapi.document(release()))
 
 
 def release() -> str:

@@ -91,7 +91,8 @@ def _context() -> Any:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     made = multiprocessing.get_context("forkserver")
-    made.set_forkserver_preload(["simulators.preloaded"])
+    spec = getattr(sys.modules["__main__"], "__spec__", None)  # Each child runs it anew: what it imports is shared.
+    made.set_forkserver_preload([*([spec.name] if spec is not None else []), "simulators.preloaded"])
     return made
 
 

@@ -128,7 +128,8 @@ class Gateway:
         until = min(until, monotonic() + _FAREWELL)
         while self.listener.open and monotonic() < until:
             await asyncio.sleep(0.01)
-        self._sweeper.cancel()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
 
     def link_of(self, station_id: int) -> Link | None:
         """The conversation a station is reached by now."""

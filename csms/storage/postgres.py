@@ -25,8 +25,8 @@ from csms.domain.ports import Outdated, StorageUnavailable
 from csms.domain.unit import Unit
 from csms.storage.fate import Connect, Fate, Unregistered
 from csms.storage.nodes import UNHELD, holding_lock
-from csms.storage.postgres_sql import LOCK_ALL, sql_of
-from csms.storage.rows import Statement, latest, rows_of
+from csms.storage.postgres_sql import LOCK_ALL, laid_ready, sql_of
+from csms.storage.rows import INSERT_EVENTS, Statement, latest, rows_of
 
 T = TypeVar("T")
 Job = Callable[[sa.Connection], Any]
@@ -207,10 +207,13 @@ class PostgresWriter:
             if node is not None:
                 await _check_held(connection, held, node)
             for statement, values in rows.items():
+                sql = sql_of(statement)
+                if statement is INSERT_EVENTS:  # Their order is one for all nodes: who inserts holds the others up.
+                    sql, also = laid_ready(statement)
                 if statement.update or statement.upsert:
                     # In one order on every node: then two that change the same rows never wait for each other.
                     values = sorted(latest(values, statement.keys), key=itemgetter(*range(statement.keys)))
-                await connection.execute(sql_of(statement), *zip(*values, strict=True))
+                await connection.execute(sql, *zip(*values, strict=True))
             asked = True
             done = await connection.execute(f"{also}; COMMIT" if also else "COMMIT")
             if done != "COMMIT":

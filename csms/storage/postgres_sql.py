@@ -36,6 +36,23 @@ def sql_of(statement: Statement) -> str:
     return sql
 
 
+@cache
+def laid_ready(statement: Statement) -> tuple[str, str]:
+    """An insert in two parts: rows become settings of the transaction, then they are inserted without parameters.
+
+    So the second part can go with COMMIT: what it locks, nobody waits for longer than the commit itself takes.
+    """
+    table, kinds = statement.table, [_array(statement.table.c[column].type) for column in statement.columns]
+    names = [f"'csms.{table.name}_{column}'" for column in statement.columns]
+    ready = ", ".join(
+        f"set_config({name}, ${number}::{kind}::text, true)"
+        for number, (name, kind) in enumerate(zip(names, kinds, strict=True), 1)
+    )
+    columns = ", ".join(f'"{column}"' for column in statement.columns)
+    arrays = ", ".join(f"current_setting({name})::{kind}" for name, kind in zip(names, kinds, strict=True))
+    return f"SELECT {ready}", f"INSERT INTO {table.name} ({columns}) SELECT * FROM unnest({arrays})"
+
+
 def _array(kind: Any) -> str:
     if isinstance(kind, sa.TypeDecorator):
         kind = kind.impl

@@ -32,7 +32,7 @@ from csms.web.access import Bounded, Exact, Reader, slashes_back
 from csms.web.audit import Audited
 from csms.web.documentation import documentation
 from csms.web.models import Totals
-from csms.web.services import Services
+from csms.web.services import Services, services_of
 from csms.web.siblings import summed
 
 PREFIX = "/api/v1"
@@ -55,6 +55,7 @@ RESOURCES = (
     accounts,
     login,
 )
+ServicesOf = Annotated[Services, Depends(services_of)]
 Own = Annotated[bool, Query(description="Only of the worker that answers.")]
 
 
@@ -66,13 +67,13 @@ Events are at `/api/v1/events`, and described for MQTT, webhooks and server-sent
 """
 
 
-def build_api(services: Services, version: str, asyncapi: dict[str, Any]) -> FastAPI:
+def build_api(version: str, asyncapi: dict[str, Any]) -> FastAPI:
+    """The application; it answers once `app.state.services` is set, so that it can be built before workers are forked."""
     app = FastAPI(
         title="CSMS", version=version, openapi_url="/api/openapi.json", docs_url=None, redoc_url=None,
         redirect_slashes=False,
         description=DESCRIPTION,
     )  # fmt: skip
-    app.state.services = services
     app.add_middleware(Audited)
     app.add_middleware(Bounded)
     app.add_middleware(Exact)
@@ -83,24 +84,24 @@ def build_api(services: Services, version: str, asyncapi: dict[str, Any]) -> Fas
         resources.include_router(resource.router)
 
     @resources.get("/totals", tags=["system"])
-    async def totals(caller: Reader) -> Totals:
+    async def totals(caller: Reader, services: ServicesOf) -> Totals:
         """How much there is of everything."""
         return Totals(**await services.queries.totals(caller.operator))
 
     app.include_router(resources)
-    _add_probes(app, services)
+    _add_probes(app)
     app.include_router(documentation(asyncapi))
     return app
 
 
-def _add_probes(app: FastAPI, services: Services) -> None:
+def _add_probes(app: FastAPI) -> None:
     @app.get("/health/live", tags=["system"], response_class=PlainTextResponse)
     async def live() -> str:
         """The process runs."""
         return "ok\n"
 
     @app.get("/health/ready", tags=["system"], responses=problems.described(422))
-    async def ready(own: Own = False) -> JSONResponse:
+    async def ready(services: ServicesOf, own: Own = False) -> JSONResponse:
         """Stations may be sent here: to any worker that runs."""
         reasons = [services.ready()]
         if not own:
@@ -109,7 +110,7 @@ def _add_probes(app: FastAPI, services: Services) -> None:
         return JSONResponse({"ready": reason is None, "reason": reason}, 200 if reason is None else 503)
 
     @app.get("/metrics", tags=["system"], responses=problems.described(422))
-    async def metrics(own: Own = False) -> Response:
+    async def metrics(services: ServicesOf, own: Own = False) -> Response:
         """What the server counts, for Prometheus: the sum over all workers of this machine."""
         texts = [services.metrics()]
         if not own:

@@ -7,6 +7,7 @@ import os
 from contextlib import asynccontextmanager
 
 import asyncpg
+import msgspec
 import pytest
 import sqlalchemy as sa
 from structlog.testing import capture_logs
@@ -231,6 +232,31 @@ async def test_events_of_two_nodes_are_read_in_the_order_of_their_commits(databa
     async with asyncio.timeout(30):
         await asyncio.gather(read(), write(database.writer), write(neighbour.writer))
     assert seen == sorted(set(seen))
+
+
+async def test_a_node_that_is_slow_to_commit_holds_up_no_events_of_others(
+    database, writer, neighbour, station, monkeypatch
+):
+    reached, go_on, execute = asyncio.Event(), asyncio.Event(), asyncpg.Connection.execute
+
+    async def slow(connection, sql, *arguments, **options):
+        if connection is writer._connection and sql.endswith("COMMIT"):
+            reached.set()
+            await go_on.wait()
+        return await execute(connection, sql, *arguments, **options)
+
+    monkeypatch.setattr(asyncpg.Connection, "execute", slow)
+    units = [unit_of(station) for _ in range(2)]
+    for number, unit in enumerate(units):
+        unit.events.append(StationDisconnected(at=NOW, reason=f"it's {{{number}}}, \\ \0"))
+    async with asyncio.timeout(10):
+        first = writer.commit(units[0])
+        await reached.wait()
+        await neighbour.writer.commit(units[1])
+        go_on.set()
+        await first
+    told = await Outbox(database).page(0, 10)
+    assert [msgspec.json.decode(entry.events[0])["reason"] for entry in told] == ["it's {1}, \\ \0", "it's {0}, \\ \0"]
 
 
 async def test_what_is_committed_survives_a_lost_connection_and_is_written_once(writer, station, other, rows):

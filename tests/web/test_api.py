@@ -83,7 +83,9 @@ async def test_application_can_be_built_twice(system: System) -> None:
     """Nothing of one system lives in the module: two may run beside each other."""
     from csms.web.api import build_api
 
-    async with client(build_api(system.api.state.services, "9.9", {})) as other:
+    built = build_api("9.9", {})
+    built.state.services = system.api.state.services
+    async with client(built) as other:
         assert (await other.get("/api/openapi.json")).json()["info"]["version"] == "9.9"
         assert_problem(await other.get("/api/v1/totals"), 401)
 
