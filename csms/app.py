@@ -219,6 +219,7 @@ def _keep(settings: Settings) -> Keep:
         samples=timedelta(days=settings.sample_retention_days),
         samples_full=timedelta(days=settings.sample_full_days),
         thinned=timedelta(seconds=settings.sample_keep_seconds),
+        status=timedelta(days=settings.status_retention_days),
         log=timedelta(days=settings.log_retention_days),
         commands=timedelta(days=settings.command_retention_days),
     )

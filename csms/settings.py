@@ -118,6 +118,7 @@ class Settings(BaseSettings):
     sample_full_days: float = Field(7.0, ge=0)
     sample_keep_seconds: float = Field(300.0, ge=0, description="s; 0: all are kept")
     sample_retention_days: float = Field(400.0, gt=0)
+    status_retention_days: float = Field(400.0, gt=0)
     log_retention_days: float = Field(400.0, gt=0)
     command_retention_days: float = Field(400.0, gt=0)
 

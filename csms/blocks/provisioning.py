@@ -55,8 +55,14 @@ async def _what_may_be_gone() -> tuple[Question, ...]:
 
 
 def _booted(ctx: Context, boot: Boot) -> tuple[str, int]:
-    """Take the operator's decision over as the station's registration; it outlives connection and restart (T41)."""
+    """Take the operator's decision over as the station's registration; it outlives connection and restart (T41).
+
+    One that waits repeats its boot for days, and an accepted one may be asked for it: what says nothing new changes
+    nothing. A station that has restarted comes with a new connection.
+    """
     admission = ctx.station.admission
+    if ctx.station.is_booted_as(boot):
+        return REGISTRATION[admission], ctx.policy.interval(admission == "accepted")
     ctx.unit.booted = boot
     ctx.unit.quirk = ctx.policy.quirks.of(boot.vendor, boot.model, boot.firmware, ctx.station.identity)
     ctx.unit.registration = admission

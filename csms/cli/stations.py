@@ -105,6 +105,33 @@ def show(
     table(station["connectors"], columns, "It has not reported any connector yet.")
 
 
+@app.command()
+def history(
+    id: Identity,
+    since: Annotated[str | None, typer.Option(help="From this moment on, for example 2027-01-01T00:00:00Z.")] = None,
+    until: Annotated[str | None, typer.Option(help="Before this moment.")] = None,
+    evse: Annotated[int | None, typer.Option(min=0, help="Only this EVSE (1.6: connector).")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
+    operator: OperatorName = "default",
+    config: Config = None,
+    server: ServerUrl = None,
+    as_json: Json = False,
+) -> None:
+    """Show when a charger's connectors changed their status, and when it came and went, newest first."""
+    params = {"operator": operator, "since": since, "until": until, "evse_id": evse}
+    path = f"{_path(id)}/status-history"
+    found = run(lambda: with_client(config, lambda c: c.pages(path, params, limit), server), as_json)
+    if as_json:
+        put_json(found)
+        return
+    columns = {
+        "TIME": lambda row: moment(row["reported_at"]), "EVSE": lambda row: row["evse_id"],
+        "CONNECTOR": lambda row: row["connector_id"], "STATUS": lambda row: row["status"],
+        "DETAIL": lambda row: row["detail"], "ERROR": lambda row: row["error_code"],
+    }  # fmt: skip
+    table(found, columns, "Nothing is on record.")
+
+
 @app.command("import")
 def import_(
     file: Annotated[

@@ -65,7 +65,7 @@ class Station:
     """
 
     __slots__ = (
-        "admission", "busy", "clock_told", "common_name", "connectors", "epoch", "id", "identity", "link", "newest_start", "next_transaction",
+        "admission", "boot_told", "busy", "clock_told", "common_name", "connectors", "epoch", "id", "identity", "link", "newest_start", "next_transaction",
         "operator", "operator_id", "provoked", "quirk", "registration", "sessions", "strict",
     )  # fmt: skip
 
@@ -85,9 +85,14 @@ class Station:
         self.newest_start: datetime | None = None  # Of any session it had: a later start is a new one.
         self.common_name: str | None = None  # Of the certificate it showed (security profile 3).
         self.provoked: frozenset[str] | None = None  # What we asked for before its boot was accepted.
+        self.boot_told: int | None = None  # The hash of what its last boot on this connection said.
         self.clock_told = False  # Whether it was told that its clock is wrong.
         self.link: object | None = None
         self.busy = False  # One unit of work of a station at a time.
+
+    def is_booted_as(self, boot: Boot) -> bool:
+        """Whether it said just this on this connection already, and would be answered the same."""
+        return self.boot_told == hash(boot) and self.admission == self.registration
 
     def open_sessions(self) -> list[Session]:
         return list(self.sessions.values()) if self.sessions else []

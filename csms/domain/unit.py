@@ -121,6 +121,7 @@ class Unit:
             station.provoked = None
         if self.booted is not None:
             station.quirk = self.quirk
+            station.boot_told = hash(self.booted)
         if self.clock_told:
             station.clock_told = True
         if self.next_transaction is not None:

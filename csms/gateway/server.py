@@ -259,6 +259,7 @@ class Gateway:
         station.strict = station.strict or self.strict
         old, station.link = station.link, link
         station.common_name = link.certificate.common_name if link.certificate is not None else None
+        station.boot_told = None  # It may have restarted.
         link.open(response, station, version, deflate=deflate, max_size=self.limits.max_size(version))
         if old is not None:
             self._replace(old, link)

@@ -9,6 +9,7 @@ import msgspec
 import sqlalchemy as sa
 
 from csms.storage.dialect import searched
+from csms.storage.history import status_history
 from csms.storage.paging import Condition, Listing
 from csms.storage.tables import (
     api_keys,
@@ -273,6 +274,15 @@ REPORTED = Listing(  # What a station said of itself and still holds.
 STATION_LOG = Listing(
     sa.select(station_log), {"at": (station_log.c.at, station_log.c.id)}, "-at", None,
     {"station": _is(station_log.c.station_id), "kind": _is(station_log.c.kind)}, _decoded("data"),
+)  # fmt: skip
+
+_changed = status_history.c
+STATUS_HISTORY = Listing(
+    sa.select(status_history), {"received_at": (_changed.received_at, _changed.id)}, "-received_at", None,
+    {
+        "station": _is(_changed.station_id), "evse": _is(_changed.evse_id), "connector": _is(_changed.connector_id),
+        "status": _is(_changed.status), "since": _from(_changed.received_at), "until": _until(_changed.received_at),
+    },
 )  # fmt: skip
 
 COMMAND = (

@@ -18,7 +18,8 @@ from csms.domain.events import StationDisconnected
 from csms.domain.ports import StorageUnavailable
 from csms.storage.commands import settle_unknown
 from csms.storage.database import Database
-from csms.storage.tables import outbox, to_us
+from csms.storage.history import gone_offline
+from csms.storage.tables import outbox, stations, to_us
 
 # What is raised while the database is away.
 AWAY = (OSError, TimeoutError, sa.exc.DBAPIError, sa.exc.TimeoutError, StorageUnavailable)
@@ -133,6 +134,7 @@ def _free(connection: sa.Connection, node: int, now: datetime) -> tuple[int, int
     there = [row for row in rows if row.there]
     if there:
         ids = [row.station_id for row in there]
+        gone_offline(connection, stations.c.id.in_(ids), now)
         connection.execute(_AWAY, {"stations": ids, "now": to_us(now)})
         event = msgspec.json.encode([StationDisconnected(at=now, reason="node lost")]).decode()
         told = [{"at": now, "operator": row.operator, "station": row.identity, "events": event} for row in there]

@@ -25,6 +25,7 @@ from csms.storage.batched import Batched
 from csms.storage.commands import end_forgotten
 from csms.storage.database import Database
 from csms.storage.dialect import first_number, first_text, insert, pairs, second_text
+from csms.storage.history import gone_offline
 from csms.storage.nodes import Claimed
 from csms.storage.place import remedy
 from csms.storage.rows import session_from
@@ -273,9 +274,9 @@ async def open_records(database: Database, now: datetime) -> Records:
         if connection.dialect.name == "sqlite":  # Of several nodes the others live on (`csms.cluster.membership`).
             end_forgotten(connection, now)
             # A server that was killed could not say that its stations are gone.
-            connection.execute(
-                sa.update(stations).where(stations.c.connected_at.is_not(None)).values(connected_at=None)
-            )
+            connected = stations.c.connected_at.is_not(None)
+            gone_offline(connection, connected, now)
+            connection.execute(sa.update(stations).where(connected).values(connected_at=None))
         return connection.execute(sa.select(counters.c.value).where(counters.c.name == "server_start")).scalar_one()
 
     start = await database.writer.run(begin)

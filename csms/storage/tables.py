@@ -109,8 +109,7 @@ stations = Table(
     Column("iccid", Text), Column("imsi", Text),
     Column("next_transaction", Integer, nullable=False, server_default="1"),
     Column("connected_at", Instant),  # Null while not connected.
-    Column("last_seen_at", Instant),
-    Column("booted_at", Instant),
+    Column("last_seen_at", Instant), Column("booted_at", Instant),
     Column("created_at", Instant, nullable=False),
     Column("location_id", ForeignKey("locations.id")),
     Column("current", String(2)),  # AC or DC, where it is known.
@@ -137,6 +136,23 @@ connectors = Table(
     Column("reported_at", Instant, nullable=False),
 )  # fmt: skip
 
+
+def _changes(name: str, *more: Any, **options: Any) -> Table:
+    return Table(
+        name, metadata,
+        Column("id", Id, primary_key=True), Column("station_id", BigInteger, nullable=False),
+        Column("evse_id", BigInteger), Column("connector_id", BigInteger),  # Null: of the station's connection.
+        Column("status", String(16), nullable=False),
+        *(Column(each, Text) for each in ("detail", "error_code", "error_info", "vendor_error_code")),
+        Column("reported_at", Instant, nullable=False), Column("received_at", Instant, nullable=False),
+        *more, **options,
+    )  # fmt: skip
+
+
+# Changes of a status, and stations that came and went. On SQLite those that are not filed yet (`storage.history`).
+status_changes = _changes("status_changes", sqlite_autoincrement=True)
+status_archive = _changes("status_archive", Index("ix_status_archive_station", "station_id", "received_at", "id"))
+
 sessions = Table(
     "sessions", metadata,
     Column("id", BigInteger, primary_key=True, autoincrement=False),
@@ -147,9 +163,7 @@ sessions = Table(
     Column("version", String(8), nullable=False),
     Column("evse_id", BigInteger), Column("connector_id", BigInteger),
     Column("token", Text), Column("token_type", Text), Column("group", Text),
-    Column("authorization", String(16), nullable=False),
-    Column("started_at", Instant, nullable=False),
-    Column("received_at", Instant, nullable=False),
+    Column("authorization", String(16), nullable=False), Column("started_at", Instant, nullable=False), Column("received_at", Instant, nullable=False),
     Column("ended_at", Instant),
     Column("stop_reason", Text), Column("stop_token", Text),
     Column("phase", String(16), nullable=False),
@@ -185,8 +199,7 @@ samples = Table(
     Column("station_id", BigInteger, nullable=False),
     Column("session_id", BigInteger),  # Null: outside any session, or for one we do not know (T16).
     Column("evse_id", BigInteger), Column("connector_id", BigInteger),
-    Column("sampled_at", Instant, nullable=False),
-    Column("received_at", Instant, nullable=False),
+    Column("sampled_at", Instant, nullable=False), Column("received_at", Instant, nullable=False),
     Column("register_wh", Float), Column("power_w", Float), Column("soc", Float),
     Column("readings", Text, nullable=False),  # Every sampled value as sent, JSON.
     Index("ix_samples_session", "session_id", "sampled_at", sqlite_where=text("session_id IS NOT NULL"),
@@ -198,8 +211,7 @@ unmatched = Table(
     Column("id", Id, primary_key=True),
     Column("station_id", BigInteger, nullable=False),
     Column("received_at", Instant, nullable=False),
-    Column("action", Text, nullable=False),
-    Column("reason", Text, nullable=False),
+    Column("action", Text, nullable=False), Column("reason", Text, nullable=False),
     Column("payload", Text, nullable=False),  # Raw, as sent.
 )  # fmt: skip
 
@@ -216,8 +228,7 @@ station_log = Table(  # What stations notify: monitored events and security even
     "station_log", metadata,
     Column("id", Id, primary_key=True),
     Column("station_id", BigInteger, nullable=False),
-    Column("at", Instant, nullable=False),
-    Column("received_at", Instant, nullable=False),
+    Column("at", Instant, nullable=False), Column("received_at", Instant, nullable=False),
     Column("kind", String(16), nullable=False),
     Column("severity", BigInteger, nullable=False),  # 0 danger … 9 debug, as in OCPP 2.x.
     Column("code", Text, nullable=False),
@@ -294,8 +305,7 @@ certificates = Table(  # What was issued to stations.
     Column("csr_digest", LargeBinary, nullable=False),  # The same request is answered with the same certificate.
     Column("chain", Text, nullable=False),  # PEM.
     Column("status", String(16), nullable=False),  # issued, installed, refused, revoked
-    Column("issued_at", Instant, nullable=False),
-    Column("expires_at", Instant, nullable=False),
+    Column("issued_at", Instant, nullable=False), Column("expires_at", Instant, nullable=False),
     Column("settled_at", Instant),  # When the status last changed.
     Index(None, "station_id"),
     Index(None, "expires_at"),
@@ -321,8 +331,7 @@ api_keys = Table(
     Column("role", String(16), nullable=False),
     Column("key_hash", LargeBinary, nullable=False, unique=True),
     Column("operator_id", ForeignKey("operators.id")),  # Null: good for all operators.
-    Column("created_at", Instant, nullable=False),
-    Column("expires_at", Instant),  # Null: never.
+    Column("created_at", Instant, nullable=False), Column("expires_at", Instant),  # Null: never.
     Index("uq_api_keys_name", func.coalesce(text("operator_id"), 0), "name", unique=True),
 )  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,8 +15,9 @@ import structlog
 
 from csms.domain.ports import StorageUnavailable
 from csms.storage.database import Database
+from csms.storage.history import file_changes
 from csms.storage.partitions import drop_oldest, make_ahead
-from csms.storage.tables import commands, samples, station_log, unmatched
+from csms.storage.tables import commands, samples, station_log, status_archive, unmatched
 from csms.storage.thinning import thin
 
 _SLICE = 500  # Rows deleted at a time: stations wait for the same writer.
@@ -33,6 +35,7 @@ class Keep:
     samples: timedelta = timedelta(days=400)
     samples_full: timedelta = timedelta(days=7)
     thinned: timedelta = timedelta(minutes=5)
+    status: timedelta = timedelta(days=400)
     log: timedelta = timedelta(days=400)
     commands: timedelta = timedelta(days=400)
 
@@ -73,16 +76,16 @@ class Upkeep:
                     log.info("upkeep.done", **done)
             await asyncio.sleep(pause)
 
-    async def once(self) -> dict[str, int]:
+    async def once(self) -> Counter[str]:
         """How many partitions were made and dropped, how many rows of what were deleted."""
-        now, keep, done = self._clock(), self._keep, {}
+        now, keep, done = self._clock(), self._keep, Counter[str]()
         if self._partitioned:
-            done["partitions_made"] = await self._database.upkeep(
-                lambda connection: make_ahead(connection, "samples", "received_at", now)
-            )
-            done["partitions_dropped"] = await self._drop(now - keep.samples)
+            for table, kept in (("samples", keep.samples), ("status_changes", keep.status)):
+                await self._partition(table, now, now - kept, done)
         else:
             done["samples"] = await self._forget(samples, samples.c.received_at, now - keep.samples)
+            done["status_filed"] = await self._repeated(file_changes)
+            done["status"] = await self._forget(status_archive, status_archive.c.received_at, now - keep.status)
         if keep.thinned:
             done["samples_thinned"] = await thin(self._database, now - keep.samples_full, keep.thinned)
         done["station_log"] = await self._forget(station_log, station_log.c.received_at, now - keep.log)
@@ -90,20 +93,26 @@ class Upkeep:
         done["commands"] = await self._forget(commands, commands.c.created_at, now - keep.commands)
         return done
 
-    async def _drop(self, before: datetime) -> int:
-        dropped = 0
-        while await self._database.upkeep(lambda connection: drop_oldest(connection, "samples", before)):
-            dropped += 1
-        return dropped
+    async def _partition(self, table: str, now: datetime, before: datetime, done: Counter[str]) -> None:
+        """Make partitions of a table by `received_at`, and drop those of before."""
+        done["partitions_made"] += await self._database.upkeep(
+            lambda connection: make_ahead(connection, table, "received_at", now)
+        )
+        while await self._database.upkeep(lambda connection: drop_oldest(connection, table, before)):
+            done["partitions_dropped"] += 1
 
     async def _forget(self, table: sa.Table, at: sa.Column, before: datetime) -> int:
         """Delete from the oldest end, which ids are in the order of, for as long as it is old."""
         oldest = sa.select(table.c.id).order_by(table.c.id).limit(_SLICE)
         query = sa.delete(table).where(table.c.id.in_(oldest.scalar_subquery()), at < before)
-        deleted = 0
+        return await self._repeated(lambda connection, _most: connection.execute(query).rowcount)
+
+    async def _repeated(self, job: Callable[[sa.Connection, int], int]) -> int:
+        """Do something to so many rows at a time, until there are no more."""
+        altogether = 0
         while True:
-            found = await self._database.upkeep(lambda connection: connection.execute(query).rowcount)
-            deleted += found
+            found = await self._database.upkeep(lambda connection: job(connection, _SLICE))
+            altogether += found
             if found < _SLICE:
-                return deleted
+                return altogether
             await asyncio.sleep(_BREATH)

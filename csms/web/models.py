@@ -76,6 +76,18 @@ class ConnectorView(Shape):
     reported_at: datetime
 
 
+class StatusChangeView(Shape):
+    status: str = Field(description="Of a connector, or `online`, `offline` of the station's connection.")
+    evse_id: int | None = Field(None, description="null: the station's connection. 0: the station as a whole.")
+    connector_id: int | None = None
+    detail: str | None = Field(None, description="The station's own word, where it says more.")
+    error_code: str | None = None
+    error_info: str | None = None
+    vendor_error_code: str | None = None
+    reported_at: datetime = Field(description="When it changed, by the station's clock where that can be.")
+    received_at: datetime
+
+
 class StationView(Shape):
     id: str = Field(description="The identity it connects with; percent-encoded in paths.")
     operator: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -11,17 +11,20 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from csms.domain.credentials import new_password
 from csms.domain.stations import Status
 from csms.storage import admin
-from csms.storage.listings import STATIONS
+from csms.storage.listings import STATIONS, STATUS_HISTORY
 from csms.storage.paging import Row
 from csms.web.access import Caller, Editor, Reader
 from csms.web.models import (
+    MAX_INT31,
     Admission,
     ConnectorView,
     ImportReport,
+    Moment,
     Name,
     StationChange,
     StationDetail,
     StationView,
+    StatusChangeView,
     Word,
     usable_identity,
 )
@@ -87,6 +90,32 @@ async def list_stations(
 async def show_station(id: str, services: ServicesOf, caller: Reader, operator: Operator = None) -> StationDetail:
     """One station and its connectors."""
     return await _detail(services, await find_station(services, caller, operator, id))
+
+
+@router.get("/stations/{id}/status-history")
+async def show_status_history(
+    id: str,
+    services: ServicesOf,
+    caller: Reader,
+    paging: paging_of(STATUS_HISTORY),
+    operator: Operator = None,
+    evse_id: Annotated[int | None, Query(ge=0, le=MAX_INT31)] = None,
+    connector_id: Annotated[int | None, Query(ge=0, le=MAX_INT31)] = None,
+    status: Literal[Status, "online", "offline"] | None = None,
+    since: Annotated[Moment | None, Query(description="When we heard of it.")] = None,
+    until: Annotated[Moment | None, Query(description="Before this moment.")] = None,
+) -> Page[StatusChangeView]:
+    """When its connectors changed their status, when it came and went, the latest first.
+
+    What held when a period began is the first that is listed `until` then. Kept for `status_retention_days`.
+    """
+    station = await find_station(services, caller, operator, id)
+    since = max(since or station["created_at"], station["created_at"])  # Numbers are used again.
+    found = await services.queries.page(
+        STATUS_HISTORY, paging, station=station["number"], evse=evse_id, connector=connector_id, status=status,
+        since=since, until=until,
+    )  # fmt: skip
+    return paged(found, lambda row: StatusChangeView(**row))
 
 
 @router.put("/stations/{id}", responses={201: {"model": StationDetail}})

@@ -38,6 +38,23 @@ async def test_boot_is_answered_with_the_operators_decision(v16, v201, admission
         assert station.station.registration == admission
 
 
+async def test_boot_that_says_nothing_new_changes_nothing(v16, v201):
+    for station, boot in ((v16, BOOT_16), (v201, BOOT_2X)):
+        first = await station.say("BootNotification", boot)
+        again = await station.say("BootNotification", boot)
+        assert station.context.work is None
+        assert again["status"] == first["status"] == "Accepted" and 240 <= again["interval"] <= 360
+
+
+async def test_boot_is_news_when_the_station_or_the_operator_changed_its_mind(v16):
+    await v16.say("BootNotification", BOOT_16)
+    await v16.say("BootNotification", BOOT_16 | {"firmwareVersion": "1.1"})
+    assert v16.context.unit.booted.firmware == "1.1"
+    v16.station.admission = "rejected"
+    assert (await v16.say("BootNotification", BOOT_16 | {"firmwareVersion": "1.1"}))["status"] == "Rejected"
+    assert v16.context.unit.registration == v16.station.registration == "rejected"
+
+
 async def test_T45_interval_is_a_whole_number_above_zero_for_those_who_wait_too(v16):
     v16.station.admission = "rejected"
     interval = (await v16.say("BootNotification", BOOT_16))["interval"]

@@ -6,6 +6,7 @@ import json
 import stat
 
 import pytest
+from websockets.sync.client import connect
 
 
 def test_added_station_is_told_how_to_connect_and_its_password_once(served):
@@ -65,6 +66,19 @@ def test_station_is_shown_with_its_connectors(served):
     told = served("station", "show", "SHOWN").stdout
     assert "has_password" in told and "no" in told
     assert "It has not reported any connector yet." in told
+
+
+def test_history_tells_what_changed_and_when(served):
+    served("station", "add", "PAST", "--no-password")
+    assert served("station", "history", "PAST").stdout.strip() == "Nothing is on record."
+    with connect(served.said("Stations:").replace("<station>", "PAST"), subprotocols=["ocpp1.6"]) as socket:
+        status = {"connectorId": 1, "errorCode": "GroundFailure", "status": "Faulted"}
+        socket.send(json.dumps([2, "1", "StatusNotification", status]))
+        socket.recv(timeout=5)
+    found = served.json("station", "history", "PAST", "--evse", "1")
+    assert [(row["status"], row["error_code"]) for row in found] == [("faulted", "GroundFailure")]
+    assert "GroundFailure" in served("station", "history", "PAST", "--limit", "5").stdout
+    assert served.json("station", "history", "PAST", "--until", "2020-01-01T00:00:00Z") == []
 
 
 def test_listing_is_a_table(served):

@@ -20,14 +20,16 @@ from tests.conftest import NOW
 
 LARGE = {
     "stations", "connectors", "locations", "sessions", "samples", "tokens", "commands", "station_log", "reported",
-    "reservations", "charging_profiles", "local_lists", "audit", "outbox",
+    "reservations", "charging_profiles", "status_archive", "status_changes", "local_lists", "audit", "outbox",
 }  # fmt: skip
 GIVEN: dict[str, Any] = {
     "online": True, "active": True, "box": (30.0, 110.0, 31.0, 111.0), "kinds": ["variable"], "status": "available",
-    "session": 4_294_967_296, "since": NOW, "until": NOW, "started_from": NOW, "started_until": NOW,
+    "session": 4_294_967_296, "evse": 1, "connector": 1, "since": NOW, "until": NOW, "started_from": NOW, "started_until": NOW,
 }  # fmt: skip
 # Never asked but within one station or session.
-NARROWED = {"samples": "session", "reported": "station", "station_log": "station"}
+NARROWED = {"samples": "session", "reported": "station", "station_log": "station", "status_history": "station"}
+# Where units append to on SQLite; what is there is filed soon (`csms.storage.history`).
+SHORT_ON_SQLITE = {"status_changes"}
 # Counts all tokens of an operator: a few of its groups are all that can come of it.
 COUNTS = {"groups"}
 
@@ -76,6 +78,8 @@ def plan(
 
 def scanned(line: str) -> bool:
     found = re.search(r"Seq Scan on (\w+)", line) or re.match(r"SCAN (\w+)(?! USING)", line)
+    if found is not None and line.startswith("SCAN") and found[1] in SHORT_ON_SQLITE:
+        return False
     return found is not None and re.sub(r"_(before|default|\d{8})$", "", found[1]) in LARGE
 
 

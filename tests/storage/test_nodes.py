@@ -127,6 +127,7 @@ async def test_stations_of_a_lost_node_are_told_away_once(first: Node, second: N
     assert await rows("SELECT connected_at FROM stations") == [(None,)]
     [(events,)] = await rows("SELECT events FROM outbox")
     assert "station.disconnected" in events
+    assert await rows("SELECT status FROM status_changes ORDER BY id") == [("online",), ("offline",)]
 
 
 async def test_station_that_was_taken_over_is_not_buried_with_its_former_node(

@@ -13,7 +13,7 @@ from csms.storage import admin, paging
 from csms.storage.listings import ALL, AUDIT, LOCATIONS, SESSIONS, STATIONS, TOKENS
 from csms.storage.paging import BadCursor, Paging
 from csms.storage.queries import Queries
-from csms.storage.tables import metadata, to_us
+from csms.storage.tables import metadata, status_changes, to_us
 from tests.conftest import NOW
 from tests.storage.conftest import session, unit_of
 
@@ -47,6 +47,7 @@ def _value(column: sa.Column, number: int) -> Any:
 def fill(connection: sa.Connection) -> None:
     """Some rows of everything, of two operators."""
     listed = {each for listing in ALL.values() for each in sa.sql.visitors.iterate(listing.query)}
+    listed.add(status_changes)  # What the view `status_history` shows.
     for table in (table for table in metadata.sorted_tables if table in listed):
         for number in range(1, ROWS + 1):
             row = {column.name: _value(column, number) for column in table.c}
@@ -92,7 +93,8 @@ async def test_listing_is_narrowed_to_an_operator(database, queries):
 
 FILTERS: dict[str, Any] = {
     "online": True, "active": True, "box": (-90.0, -180.0, 90.0, 180.0), "status": ("accepted", NOW), "since": NOW,
-    "until": NOW, "started_from": NOW, "started_until": NOW, "kinds": ("G",), "session": 1,
+    "until": NOW, "started_from": NOW, "started_until": NOW, "kinds": ("G",), "session": 1, "evse": 1,
+    "connector": 1,
 }  # fmt: skip
 
 
@@ -103,7 +105,7 @@ async def test_every_filter_can_be_asked_for(database, queries):
             value = FILTERS.get(filter, "G")
             if filter == "status" and name != "reservations":
                 value = "accepted"
-            if filter == "station" and name in ("reported", "station_log"):
+            if filter == "station" and name in ("reported", "station_log", "status_history"):
                 value = 1
             assert (await queries.page(listing, Paging(total=True), **{filter: value})).total is not None, (
                 name,

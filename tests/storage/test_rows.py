@@ -82,16 +82,17 @@ def test_boot_updates_the_station(station):
 
 def test_coming_and_going_update_the_station(station):
     came = written(unit_of(station, connection=("1.6", NOW)))
-    assert [*came] == ["UPDATE_CONNECTED"] and came["UPDATE_CONNECTED"][0]["version"] == "1.6"
+    assert [*came] == ["UPDATE_CONNECTED", "INSERT_CHANGE"] and came["UPDATE_CONNECTED"][0]["version"] == "1.6"
     gone = written(unit_of(station, connection=NOW))
-    assert [*gone] == ["UPDATE_GONE"] and gone["UPDATE_GONE"][0]["connected_at"] is None
+    assert [*gone] == ["UPDATE_GONE", "INSERT_CHANGE"] and gone["UPDATE_GONE"][0]["connected_at"] is None
+    assert [each["INSERT_CHANGE"][0]["status"] for each in (came, gone)] == ["online", "offline"]
 
 
 def test_counter_connectors_and_unmatched_have_their_rows(station):
     lost = Unmatched("StopTransaction", b"\xff", "unknown")
     found = written(unit_of(station, connectors=[free(1)], unmatched=[lost], next_transaction=9))
     assert found["UPDATE_COUNTER"] == [{"id": 1, "next_transaction": 9}]
-    assert found["UPSERT_CONNECTOR"][0]["status"] == "available"
+    assert found["UPSERT_CONNECTOR"][0]["status"] == found["INSERT_CHANGE"][0]["status"] == "available"
     assert found["INSERT_UNMATCHED"][0]["payload"] == "\ufffd"
 
 

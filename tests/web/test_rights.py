@@ -40,7 +40,7 @@ read GET /stations/{id}/limits · read GET /stations/{id}/reported-profiles · r
 read GET /stations/{id}/display-messages · read GET /stations/{id}/customer-information
 read GET /stations/{id}/monitoring · read GET /stations/{id}/availability · read GET /stations/{id}/network-profiles
 read GET /stations/{id}/certificates · read GET /stations/{id}/unsupported · read GET /stations/{id}/jobs
-read GET /stations/{id}/reports · read GET /stations/{id}/log · read GET /stations/{id}/messages
+read GET /stations/{id}/status-history · read GET /stations/{id}/reports · read GET /stations/{id}/log · read GET /stations/{id}/messages
 steer POST /stations/{id}/availability · steer PATCH /stations/{id}/configuration · steer POST /stations/{id}/reset
 steer POST /stations/{id}/unlock · steer POST /stations/{id}/trigger · steer POST /stations/{id}/report
 steer POST /stations/{id}/clear-cache · steer POST /stations/{id}/firmware · steer POST /stations/{id}/logs

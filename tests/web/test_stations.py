@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
-from csms.app import System
+from csms.app import System, now_utc
 from csms.domain.stations import Boot, Connector, Station
 from csms.domain.unit import Unit
 from csms.gateway.admission import Address
@@ -260,6 +262,43 @@ async def test_listing_is_narrowed_by_what_stations_said(system: System, api) ->
     assert await ids(admission="pending") == ["B"]
     assert await ids(status="reserved") == await ids(vendor="vendor") == []
     assert await ids(sort="-id") == ["B", "A/1"]
+
+
+async def changed(system: System, identity: str, *changes: tuple[int, str, int]) -> None:
+    """Connectors changed: (EVSE, status, so many minutes from now)."""
+    known = await system.records.known("default", identity)
+    for evse, status, minutes in changes:
+        unit = Unit(Station(known.id, known.operator_id, "default", identity), now_utc() + timedelta(minutes=minutes))
+        unit.connectors.append(Connector(evse, 1, status, unit.at))
+        await system.database.writer.commit(unit)
+
+
+async def test_history_of_a_station_is_listed_newest_first_and_narrowed(system: System, api) -> None:
+    await load(api, '{"id":"A/1","password":null}', '{"id":"B","password":null}')
+    await changed(system, "A/1", (1, "occupied", 1), (2, "faulted", 2), (1, "available", 3))
+    await changed(system, "B", (1, "reserved", 4))
+
+    async def listed(**params) -> list[tuple[int, str]]:
+        found = (await api.get(f"{STATIONS}/A%2F1/status-history", params=params)).json()
+        return [(item["evse_id"], item["status"]) for item in found["items"]]
+
+    assert await listed() == [(1, "available"), (2, "faulted"), (1, "occupied")]
+    assert await listed(evse_id=1) == [(1, "available"), (1, "occupied")]
+    assert await listed(status="faulted", connector_id=1) == [(2, "faulted")]
+    since = (now_utc() + timedelta(seconds=90)).isoformat()
+    assert await listed(since=since) == [(1, "available"), (2, "faulted")]
+    assert await listed(until=since, limit=1) == [(1, "occupied")], "what held when the period began"
+    assert_problem(await api.get(f"{STATIONS}/A%2F1/status-history", params={"status": "broken"}), 422)
+    assert_problem(await api.get(f"{STATIONS}/C/status-history"), 404)
+
+
+async def test_history_of_a_station_that_was_forgotten_is_not_the_next_ones(system: System, api) -> None:
+    """The embedded database gives its number to the next one."""
+    await put(api, "OLD")
+    await changed(system, "OLD", (1, "faulted", -1))
+    await api.delete(f"{STATIONS}/OLD")
+    await put(api, "NEW")
+    assert (await api.get(f"{STATIONS}/NEW/status-history")).json()["items"] == []
 
 
 async def test_station_is_forgotten_unless_it_was_used(system: System, api) -> None:
