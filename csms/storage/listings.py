@@ -97,10 +97,10 @@ def _box(corners: tuple[float, float, float, float]) -> sa.ColumnElement[bool]:
     return sa.and_(locations.c.latitude.between(south, north), inside)
 
 
-def _admitted(admission: str) -> sa.ColumnElement[bool]:
-    """Few are not accepted: those have an index of their own."""
-    same = stations.c.admission == admission
-    return same if admission == "accepted" else sa.and_(same, stations.c.admission != sa.literal_column("'accepted'"))
+def _unusual(column: sa.ColumnElement[Any], usual: str) -> Condition:
+    """Most rows have the usual value: the others have an index of their own."""
+    others = column != sa.literal_column(f"'{usual}'")
+    return lambda value: column == value if value == usual else sa.and_(column == value, others)
 
 
 def _reservation_is(asked: tuple[str, datetime]) -> sa.ColumnElement[bool]:
@@ -163,7 +163,7 @@ STATIONS = Listing(
             connectors.c.station_id == stations.c.id, connectors.c.status == status, connectors.c.connector_id != 0
         ),
         "version": _is(stations.c.version), "vendor": _is(stations.c.vendor), "model": _is(stations.c.model),
-        "firmware": _is(stations.c.firmware), "admission": _admitted,
+        "firmware": _is(stations.c.firmware), "admission": _unusual(stations.c.admission, "accepted"),
         "text": _searched(
             stations.c.identity, stations.c.vendor, stations.c.model, stations.c.serial, stations.c.firmware
         ),
@@ -202,6 +202,8 @@ SESSIONS = Listing(
         "started_from": _from(sessions.c.started_at), "started_until": _until(sessions.c.started_at),
     },
     _decoded("flags"),
+    sessions.c.id,
+    frozenset({"token", "flag"}),
 )  # fmt: skip
 
 SAMPLES = Listing(
@@ -297,8 +299,9 @@ COMMANDS = Listing(
     commands.c.operator_id,
     {
         "station": _of_station(commands.c.station_id), "action": _is(commands.c.action),
-        "status": _is(commands.c.status),
+        "status": _unusual(commands.c.status, "answered"),
     },
+    id=commands.c.id,
 )  # fmt: skip
 
 TARIFFS = Listing(

@@ -31,8 +31,9 @@ class Listing:
     """A read model that is shown page by page.
 
     `sorts`: what it may be sorted by, each the columns that tell any two rows apart; none of them is ever null, and each
-    wants an index, alone and behind `owner`. `owner`: the column with the operator a row belongs to. `rare`: filters that
-    may leave few of a large table's rows: each has an index that finds those, as numbers (`id`), in no order.
+    wants an index, alone and behind `owner`. `owner`: the column with the operator a row belongs to. `id`: the
+    number of its rows, where one table alone has it, the owner and what is filtered by. `rare`: filters that may leave few
+    of many rows: each has an index that finds those numbers, in no order.
     """
 
     query: sa.Select
@@ -105,13 +106,14 @@ def select(listing: Listing, paging: Paging, owner: int | None = None, **given: 
     if owner is not None and listing.owner is not None:
         conditions.append(listing.owner == owner)
     found = listing.query.where(*conditions)
-    total = found.with_only_columns(sa.literal(1), maintain_column_froms=True).limit(MOST_COUNTED + 1).subquery()
-    rows, count = _part(listing, paging, found), sa.select(sa.func.count()).select_from(total)
+    numbers = None if listing.id is None else sa.select(listing.id).where(*conditions)
+    counted = found.with_only_columns(sa.literal(1), maintain_column_froms=True) if numbers is None else numbers
+    total = sa.select(sa.func.count()).select_from(counted.limit(MOST_COUNTED + 1).subquery())
+    rows = _part(listing, paging, found)
     if not any(given.get(name) is not None for name in listing.rare):
-        return Selected(rows, count)
-    few = sa.select(listing.id).where(*conditions).limit(MOST_FEW + 1)
+        return Selected(rows, total)
     among = listing.query.where(one_of(listing.id, sa.bindparam("few", type_=Numbers())))
-    return Selected(rows, count, few, _part(listing, paging, among, sort=True))
+    return Selected(rows, total, numbers.limit(MOST_FEW + 1), _part(listing, paging, among, sort=True))
 
 
 def _part(listing: Listing, paging: Paging, query: sa.Select, *, sort: bool = False) -> sa.Select:

@@ -60,6 +60,11 @@ class Instant(TypeDecorator[datetime]):
         return None if value is None else from_us(value)
 
 
+def _partial(name: str, *columns: Any, where: str) -> Index:
+    """An index of some of the rows."""
+    return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
+
+
 operators = Table(
     "operators", metadata,
     Column("id", Id, primary_key=True),
@@ -120,10 +125,8 @@ stations = Table(
     Index(None, "created_at", "id"), Index(None, "operator_id", "created_at", "id"),
     Index("ix_stations_vendor", "vendor", "created_at", "id"), Index("ix_stations_model", "model", "created_at", "id"),
     Index("ix_stations_firmware", "firmware", "created_at", "id"), Index("ix_stations_version", "version"),
-    Index("ix_stations_admission", "admission", sqlite_where=text("admission <> 'accepted'"),
-          postgresql_where=text("admission <> 'accepted'")),
-    Index("ix_stations_location_id", "location_id", sqlite_where=text("location_id IS NOT NULL"),
-          postgresql_where=text("location_id IS NOT NULL")),
+    _partial("ix_stations_admission", "admission", where="admission <> 'accepted'"),
+    _partial("ix_stations_location_id", "location_id", where="location_id IS NOT NULL"),
 )  # fmt: skip
 
 connectors = Table(
@@ -177,20 +180,15 @@ sessions = Table(
     Column("flags", Text, nullable=False, server_default="[]"),
     UniqueConstraint("station_id", "start_key", "incarnation"),
     Index(None, "station_id", "transaction_id"),
-    Index("ix_sessions_open", "station_id", sqlite_where=text("ended_at IS NULL"),
-          postgresql_where=text("ended_at IS NULL")),
+    _partial("ix_sessions_open", "station_id", where="ended_at IS NULL"),
     Index(None, "started_at", "id"), Index(None, "operator_id", "started_at", "id"),
     Index("ix_sessions_station", "station_id", "started_at", "id"), Index(None, "operator_id", "id"),
-    Index("ix_sessions_running", "started_at", "id", sqlite_where=text("ended_at IS NULL"),
-          postgresql_where=text("ended_at IS NULL")),
-    Index("ix_sessions_running_operator", "operator_id", "started_at", "id", sqlite_where=text("ended_at IS NULL"),
-          postgresql_where=text("ended_at IS NULL")),
-    Index("ix_sessions_flagged", "started_at", "id", sqlite_where=text("flags <> '[]'"),
-          postgresql_where=text("flags <> '[]'")),
-    Index("ix_sessions_flagged_operator", "operator_id", "started_at", "id", sqlite_where=text("flags <> '[]'"),
-          postgresql_where=text("flags <> '[]'")),
-    Index("ix_sessions_token", func.lower(text("token")), "started_at", "id", sqlite_where=text("token IS NOT NULL"),
-          postgresql_where=text("token IS NOT NULL")),
+    _partial("ix_sessions_running", "started_at", "id", where="ended_at IS NULL"),
+    _partial("ix_sessions_running_id", "id", where="ended_at IS NULL"),
+    _partial("ix_sessions_running_operator", "operator_id", "started_at", "id", where="ended_at IS NULL"),
+    _partial("ix_sessions_flagged", "started_at", "id", where="flags <> '[]'"),
+    _partial("ix_sessions_flagged_operator", "operator_id", "started_at", "id", where="flags <> '[]'"),
+    _partial("ix_sessions_token", func.lower(text("token")), "started_at", "id", where="token IS NOT NULL"),
 )  # fmt: skip
 
 samples = Table(
@@ -202,8 +200,7 @@ samples = Table(
     Column("sampled_at", Instant, nullable=False), Column("received_at", Instant, nullable=False),
     Column("register_wh", Float), Column("power_w", Float), Column("soc", Float),
     Column("readings", Text, nullable=False),  # Every sampled value as sent, JSON.
-    Index("ix_samples_session", "session_id", "sampled_at", sqlite_where=text("session_id IS NOT NULL"),
-          postgresql_where=text("session_id IS NOT NULL")),
+    _partial("ix_samples_session", "session_id", "sampled_at", where="session_id IS NOT NULL"),
 )  # fmt: skip
 
 unmatched = Table(
@@ -258,8 +255,7 @@ tokens = Table(
     Column("expires_at", Instant),
     Column("created_at", Instant, nullable=False),
     Index(None, "folded", "operator_id"),
-    Index("ix_tokens_group", "operator_id", "group", sqlite_where=text("\"group\" IS NOT NULL"),
-          postgresql_where=text("\"group\" IS NOT NULL")),
+    _partial("ix_tokens_group", "operator_id", "group", where="\"group\" IS NOT NULL"),
 )  # fmt: skip
 
 reservations = Table(
@@ -385,8 +381,8 @@ commands = Table(
     Column("sent_at", Instant), Column("settled_at", Instant),
     Index(None, "station_id", "created_at"),
     Index("ix_commands_action", "action", "created_at", "id"),
-    Index("ix_commands_pending", "created_at", "id", sqlite_where=text("status = 'pending'"),
-          postgresql_where=text("status = 'pending'")),
+    _partial("ix_commands_unusual", "status", "created_at", "id", where="status <> 'answered'"),
+    _partial("ix_commands_pending", "created_at", "id", where="status = 'pending'"),
     Index(None, "created_at", "id"), Index(None, "operator_id", "created_at", "id"),
 )  # fmt: skip
 
@@ -408,6 +404,8 @@ bulk_items = Table(  # Open until a command is recorded for the station, or why 
     Column("station_id", ForeignKey("stations.id", ondelete="CASCADE"), primary_key=True),
     Column("command_id", BigInteger),
     Column("problem", Text),
+    _partial("ix_bulk_items_open", "bulk_id", "station_id", where="command_id IS NULL AND problem IS NULL"),
+    _partial("ix_bulk_items_refused", "bulk_id", "station_id", where="problem IS NOT NULL"),
 )  # fmt: skip
 
 outbox = Table(
