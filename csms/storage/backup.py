@@ -44,9 +44,9 @@ def back_up(database: Path, target: Path) -> list[Path]:
 
 
 def _copy(database: Path, part: Path) -> None:
+    os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))  # Nobody else's, not for a moment.
     with closing(sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True, isolation_level=None)) as source:
         source.execute("VACUUM INTO ?", [str(part)])
-    os.chmod(part, 0o600)
     with closing(sqlite3.connect(part)) as copy:
         found = copy.execute("PRAGMA quick_check(1)").fetchone()[0]
     if found != "ok":

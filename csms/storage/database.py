@@ -7,6 +7,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -92,7 +93,12 @@ def lock_database(path: Path) -> IO[str]:
 
 
 def migrate(path: Path) -> tuple[str | None, str]:
-    """Bring the schema up to date; returns the revisions (before, after). The caller holds the lock."""
+    """Bring the schema up to date; returns the revisions (before, after). The caller holds the lock.
+
+    A new file is its owner's alone, and so are those that SQLite puts beside it. One that is there stays as it is.
+    """
+    with suppress(OSError):  # SQLite tells what is wrong.
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     engine = sa.create_engine(sa.URL.create("sqlite", database=str(path)), connect_args={"timeout": _LOCK_WAIT})
     try:
         with engine.connect() as connection:

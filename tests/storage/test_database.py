@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import stat
 from contextlib import closing
 from pathlib import Path
 
@@ -61,6 +62,25 @@ async def test_new_database_is_made_with_its_folder(tmp_path: Path):
         assert (await connection.execute(sa.text("SELECT count(*) FROM stations"))).scalar() == 0
     await database.close()
     assert path.exists()
+
+
+async def test_new_database_is_its_owners_alone_with_all_that_lies_beside_it(tmp_path: Path):
+    path, before = tmp_path / "csms.db", os.umask(0o022)
+    try:
+        database = await open_database(f"sqlite:///{path}")
+    finally:
+        os.umask(before)
+    kept = [path, path.with_name("csms.db-wal"), path.with_name("csms.db-shm")]
+    assert [stat.S_IMODE(file.stat().st_mode) for file in kept] == [0o600] * 3
+    await database.close()
+
+
+async def test_database_that_its_owner_opened_to_others_stays_so(tmp_path: Path):
+    path = tmp_path / "csms.db"
+    migrate(path)
+    path.chmod(0o640)
+    migrate(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
 
 
 async def test_folder_may_have_any_name(tmp_path: Path):
