@@ -96,6 +96,15 @@ def test_counter_connectors_and_unmatched_have_their_rows(station):
     assert found["INSERT_UNMATCHED"][0]["payload"] == "\ufffd"
 
 
+def test_change_of_a_status_has_a_row_with_its_error_if_it_has_one(station):
+    broken = free(2, status="faulted", detail="Faulted", error_code="GroundFailure", reported_at=after(-1))
+    found = written(unit_of(station, connectors=[free(1), broken]))
+    (change,), (fault,) = found["INSERT_CHANGE"], found["INSERT_FAULT"]
+    assert (change["evse_id"], change["status"]) == (1, "available") and "error_code" not in change
+    assert (fault["evse_id"], fault["detail"], fault["error_code"]) == (2, "Faulted", "GroundFailure")
+    assert fault["received_at"] - fault["reported_at"] == 60_000_000
+
+
 def test_session_is_read_back_from_its_row(station):
     whole = session(1, first=Mark(BEGIN, NOW, 1.5), seen=((0, 3),), flags=("refused",), token="TAG", end_seq=3)
     (row,) = written(unit_of(station, whole))["INSERT_SESSION"]
