@@ -55,6 +55,9 @@ def make_ahead(connection: sa.Connection, table: str, column: str, now: datetime
 def _make(connection: sa.Connection, table: str, column: str, begin: datetime, end: datetime) -> None:
     name, first, last = f"{table}_{begin:%Y%m%d}", to_us(begin), to_us(end)
     connection.execute(_AT_ONCE)
+    # Who writes meanwhile waits, then finds the new partition: else its row would come to be in the default one, or be
+    # on its way there, and either this or its commit would fail.
+    connection.execute(sa.text(f"LOCK TABLE ONLY {table} IN ACCESS EXCLUSIVE MODE"))
     connection.execute(sa.text(f"CREATE TABLE {name} (LIKE {table} INCLUDING DEFAULTS)"))
     strays = f"DELETE FROM {table}_default WHERE {column} >= {first} AND {column} < {last} RETURNING *"
     connection.execute(sa.text(f"WITH strays AS ({strays}) INSERT INTO {name} SELECT * FROM strays"))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 
+import asyncpg
 import pytest
 import sqlalchemy as sa
 
@@ -105,6 +107,14 @@ async def test_logs_and_commands_are_forgotten_in_small_portions(database, stati
         assert await rows(f"SELECT count(*) FROM {table}") == [(2,)]
 
 
+async def waited_for(rows, table: str | None) -> None:
+    """Until somebody waits for a lock of a table (or of its partitions); None: for an advisory one."""
+    kind = "locktype = 'advisory'" if table is None else f"relation::regclass::text LIKE '{table}%'"
+    async with asyncio.timeout(10):
+        while not await rows(f"SELECT 1 FROM pg_locks WHERE NOT granted AND {kind}"):
+            await asyncio.sleep(0)
+
+
 class TestPartitions:
     """Of PostgreSQL alone."""
 
@@ -132,6 +142,44 @@ class TestPartitions:
         assert await rows("SELECT tableoid::regclass::text FROM samples") == [("samples_default",)]
         await tended(database, far - 3 * DAY).once()
         assert await rows("SELECT tableoid::regclass::text FROM samples") == [(f"samples_{far:%Y%m%d}",)]
+
+    async def test_what_is_under_way_while_a_partition_is_made_gets_into_it(self, database, station, rows, monkeypatch):
+        """A row that was not kept yet when the first one is made, of the day that it is for."""
+        monkeypatch.setattr(partitions, "_AT_ONCE", sa.text("SET LOCAL lock_timeout = '20s'"))
+        now = datetime.now(NOW.tzinfo)
+        other = await asyncpg.connect(str(database.writer._engine.url.render_as_string(False)).replace("+asyncpg", ""))
+        async with other.transaction():
+            await other.execute(
+                "INSERT INTO status_changes (station_id, status, reported_at, received_at) VALUES (1, 'online', 1, $1)",
+                to_us(now),
+            )
+            making = asyncio.create_task(tended(database, now).once())
+            await waited_for(rows, "status_changes")
+        await making
+        await other.close()
+        (name,) = (await rows("SELECT tableoid::regclass::text FROM status_changes"))[0]
+        assert name == f"status_changes_{now:%Y%m%d}"
+
+    async def test_unit_that_waits_while_partitions_are_made_is_kept(self, database, station, rows):
+        now = datetime.now(NOW.tzinfo)
+        other = await asyncpg.connect(str(database.writer._engine.url.render_as_string(False)).replace("+asyncpg", ""))
+        await other.execute("SELECT pg_advisory_lock(42)")
+
+        def made(connection: sa.Connection) -> None:
+            partitions.make_ahead(connection, "status_changes", "received_at", now)
+            connection.execute(sa.text("SELECT pg_advisory_xact_lock(42)"))
+
+        await database.writer.commit(Unit(station, now))  # Its connection is there.
+        making = asyncio.create_task(database.upkeep(made))
+        await waited_for(rows, None)
+        unit = Unit(station, now)
+        unit.connection = ("1.6", now)
+        keeping = asyncio.ensure_future(database.writer.commit(unit))
+        await waited_for(rows, "status_changes")
+        await other.execute("SELECT pg_advisory_unlock(42)")
+        await asyncio.gather(making, keeping)
+        await other.close()
+        assert await rows("SELECT status FROM status_changes") == [("online",)]
 
     async def test_one_that_is_locked_is_left_for_the_next_time(self, database, station, rows):
         now = datetime.now(NOW.tzinfo)
