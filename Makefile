@@ -42,7 +42,7 @@ bench-quick: $(VENV)/.installed-dev  ## the same, rough, in a minute
 bench-scale: STATIONS = 50000
 bench-scale: $(VENV)/.installed-dev  ## a large network on this machine: STATIONS connect, live, and all come back at once
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.prepare
-	@$(BIN)/python -m benchmarks.scale --stations $(STATIONS)
+	@$(BIN)/python -m benchmarks.scale --stations $(STATIONS) $(OPTIONS)
 
 format: $(VENV)/.installed-dev
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .

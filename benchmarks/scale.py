@@ -32,7 +32,8 @@ _MOST_WORKERS = 64  # Of one server.
 _SETTLED = 10  # s after the last station came, before the hold begins.
 _BACK = 0.99  # Of the stations: then a storm is over.
 _STALLED = 60  # s without another station: the ramp has come as far as it comes.
-_SETTLED_STEP = 3  # s after a step's last station, for its last messages.
+_SETTLED_STEP = 3  # s after the last station, for its last messages.
+_STRAGGLERS = 100  # One of so many of a step may still be trying when the next one begins.
 
 
 @dataclass
@@ -106,10 +107,10 @@ class Watcher:
         if now.came > self._grown[0]:
             self._grown = (now.came, monotonic())
         silent = monotonic() - self._grown[1]
-        there = now.came >= self._upto and silent > _SETTLED_STEP
+        there = self._upto < now.stations and now.came >= self._upto - self._bounds.step // _STRAGGLERS
         if there:
             self._note(now)
-        why = self._why_no_more(now, silent)
+        why = self._why_no_more(now, silent, there)
         if why is None:
             return self._step(now) if there else None
         self.why = why
@@ -119,7 +120,7 @@ class Watcher:
         self._next("settle")
         return Word.ENOUGH
 
-    def _why_no_more(self, now: State, silent: float) -> str | None:
+    def _why_no_more(self, now: State, silent: float, there: bool) -> str | None:
         available = kernel().available
         if available < self._bounds.keep_free:
             return "memory ran short"
@@ -129,7 +130,7 @@ class Watcher:
             return f"no station more came within {_STALLED} s"
         if self._passed() > self._bounds.ramp:
             return f"the {self._bounds.ramp:.0f} s for the ramp were over"
-        if now.came >= self._upto and available - self._took < self._bounds.keep_free:
+        if there and available - self._took < self._bounds.keep_free:
             return "another step would not leave enough memory"
         return None
 

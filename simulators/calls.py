@@ -86,7 +86,14 @@ class Calls:
             return
         world.tally.sent += 1
         if data is not None:
-            self._station.link.send(data)
+            self._send(data)
+
+    def _send(self, data: bytes) -> None:
+        """A call of ours goes out, which has to be answered in time."""
+        station = self._station
+        if self._peer.waiting is not None:
+            station.world.deadlines.append((self._peer.waiting.deadline, station))
+        station.link.send(data)
 
     def _count(self, pending: Pending, outcome: Outcome) -> None:
         world = self._station.world
@@ -121,7 +128,7 @@ class Calls:
         if type(received) is Call:
             return received
         if type(received) is bytes:
-            self._station.link.send(received)
+            self._send(received)
         elif type(received) is Malformed and received.answer is not None:
             self._station.link.send(received.answer)
         return None
@@ -133,6 +140,6 @@ class Calls:
         link = self._station.link
         expired, following = self._peer.tick(now)
         if following is not None:
-            link.send(following)
+            self._send(following)
         if expired and link.up and not self.waiting:
             link.cut()  # Nothing else is under way: the link is probably dead, so take a new one.

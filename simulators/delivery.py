@@ -33,7 +33,7 @@ class Delivery:
             if self._address(letter):
                 self._send(letter)
                 return
-            self._mail.settle()
+            self._done()
 
     def _address(self, letter: Letter) -> bool:
         """Fix what goes out; False when the letter can no longer mean anything to the server."""
@@ -76,7 +76,7 @@ class Delivery:
         if response is None:  # An answer nobody can read is no answer.
             self._refused(letter, outcome)
             return
-        self._mail.settle()
+        self._done()
         station.talk.acknowledged(letter, response)
         if letter.kind is Kind.END:
             letter.session.acknowledged = True
@@ -84,12 +84,17 @@ class Delivery:
             station.deauthorized(letter.session)
         self.deliver()
 
+    def _done(self) -> None:
+        """The first letter needs no more care."""
+        self._mail.settle()
+        self._station.world.tally.owed -= 1
+
     def _refused(self, letter: Letter, outcome: Outcome) -> None:
         station = self._station
         station.calls.response(outcome, lambda _: None)
         if letter.attempts >= ATTEMPTS and station.registration.accepted:
             letter.session.given_up = True
-            self._mail.settle()
+            self._done()
             self.deliver()
         else:
             self._deliver_later(letter)

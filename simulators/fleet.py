@@ -125,7 +125,7 @@ class Fleet:
 
     @property
     def unacknowledged(self) -> int:
-        return sum(len(station.mail) for station in self.stations)
+        return self.tally.owed
 
     def _left(self) -> float:
         return max(0.0, self.orders.seconds - (asyncio.get_running_loop().time() - self._started))
@@ -167,9 +167,11 @@ class Fleet:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK)
-            now = self.world.clock.wall()
-            for station in self.stations:
-                station.tick(now)
+            now, deadlines = self.world.clock.wall(), self.world.deadlines
+            while (
+                deadlines and deadlines[0][0] <= now
+            ):  # To look at every station would be most of an idle fleet's work.
+                deadlines.popleft()[1].tick(now)
 
     def befall(self, incident: Incident) -> None:
         """Let it happen now."""

@@ -55,14 +55,16 @@ class Mailbox:
     def __len__(self) -> int:
         return len(self._letters)
 
-    def post(self, session: Session, kind: Kind, message: msgspec.Struct) -> None:
+    def post(self, session: Session, kind: Kind, message: msgspec.Struct) -> bool:
+        """Whether there was room for it."""
         if kind is Kind.METER and len(self._letters) >= CAPACITY:
             self.forgotten += 1
-            return
+            return False
         self._posted += 1
         if not self._letters:
             self._letters = deque()
         self._letters.append(Letter(self._posted, session, kind, message))
+        return True
 
     def first(self) -> Letter | None:
         """The next letter to send, or None while one is under way or nothing is owed."""

@@ -110,7 +110,8 @@ class Station:
         self.call(self.talk.authorize(token), decided)
 
     def post(self, session: Session, kind: Kind, message: msgspec.Struct) -> None:
-        self.mail.post(session, kind, message)
+        if self.mail.post(session, kind, message):
+            self.world.tally.owed += 1
         self.delivery.deliver()
 
     # -- the server's calls --------------------

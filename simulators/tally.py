@@ -17,6 +17,7 @@ class Tally:
         self.unanswered = 0  # Calls of ours that expired or lost their connection.
         self.errors: Counter[str] = Counter()  # CALLERRORs received, by code.
         self.refused: Counter[str] = Counter()  # Handshakes refused, by HTTP status or reason.
+        self.owed = 0  # Letters in the mailboxes of all stations.
         self.reconnects = 0
         self.connected = 0
         self.peak = 0

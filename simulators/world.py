@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -27,5 +28,6 @@ class World:
     tally: Tally
     ledger: Ledger | None = None
     timeout: float = 30.0  # Real seconds a call waits for its answer.
+    deadlines: deque[tuple[float, Station]] = field(default_factory=deque)  # Of calls that were sent, in their order.
     demand: Demand = field(default_factory=Demand)
     run: str = "0"  # In ids, so that two runs never use the same.

@@ -36,12 +36,14 @@ from csms.gateway.proof import Proof
 from csms.gateway.proxies import Proxies
 from csms.gateway.tls import Tls
 from csms.gateway.trail import Trail
+from csms.gateway.unfinished import Unfinished
 from csms.ocpp.catalogue import Version, actions
 from csms.storage.records import Records
 
 log = structlog.get_logger()
 
 _SWEEP = 1.0  # s between looks at deadlines and liveness
+_AT_ONCE = 4_000  # Links that are looked at; where there are more, they take turns (16,000: each every 4 s).
 _FIRST_WORD = 0.2  # s a newcomer's first message is waited for: it tells of its coming in the same commit
 _FAREWELL = 1.0  # s for the last words to arrive, once everything is done
 _TELL = 10.0  # s between lines about limits that were exceeded
@@ -95,10 +97,11 @@ class Gateway:
         self._limited: Counter[tuple[str, str]] = Counter()  # What was exceeded, from where: since it was told last.
         self._told_at = 0.0
         self._awaited: dict[int, tuple[Overdue, float]] = {}  # The turns that were under way, and since when.
-        self._unfinished: dict[Link, tuple[object, float]] = {}  # The message that is under way, and since when.
+        self._unfinished = Unfinished()
         self._admissions: set[asyncio.Task] = set()
         self._left: dict[int, float] = {}  # Which stations were let go lately, and when.
         self._sweeper: asyncio.Task | None = None
+        self._sweeps = 0
         self.stopping = False
 
     async def start(self, host: str, port: int, *, reuse_port: bool = False) -> None:
@@ -353,6 +356,9 @@ class Gateway:
             for link in [link for link in self.handshakes if now - link.heard_at > self.limits.handshake]:
                 link.abort()
             links = self._links()
+            portions = -(-len(links) // _AT_ONCE) or 1
+            links = links[self._sweeps % portions :: portions]
+            self._sweeps += 1
             for link in links:
                 try:
                     self._look_after(link, now)
@@ -379,18 +385,9 @@ class Gateway:
 
     def _await_messages(self, links: list[Link], now: float) -> None:
         """A message must end some time: else fragments and drips keep what they filled (N5)."""
-        before, self._unfinished = self._unfinished, {}
-        for link in links:
-            part = link.unfinished
-            if part is None:
-                continue
-            known, since = before.get(link, (None, now))
-            if known is not part or not link.listening:
-                since = now
-            self._unfinished[link] = part, since
-            if now - since > self.limits.message:
-                log.warning("station.message_unfinished", **_facts(link.station))
-                link.close(1008, "the message was not finished in time")
+        for link in self._unfinished.overdue(links, now, self.limits.message):
+            log.warning("station.message_unfinished", **_facts(link.station))
+            link.close(1008, "the message was not finished in time")
 
     def _end_floods(self, now: float) -> None:
         for link, since in list(self.floods.items()):

@@ -320,6 +320,16 @@ class TestLiveness:
         await server.until(lambda: not server.gateway.stations)
         assert records.online == {1: False}
 
+    async def test_many_stations_take_turns_and_each_is_looked_at(self, make_server, monkeypatch):
+        monkeypatch.setattr(module, "_AT_ONCE", 1)
+        records = MemoryRecords()
+        server = await make_server(records, limits=Limits(ping_interval=0.01, pong_deadline=5.0, drain=2.0))
+        for name in ("CS-1", "CS-2", "CS-3"):
+            records.add_station(name)
+            reader, _ = await server.raw(handshake(f"/ocpp/{name}"))
+            await reader.readuntil(b"\r\n\r\n")
+            assert await asyncio.wait_for(reader.readexactly(2), 5) == b"\x89\x00", "a ping"
+
     async def test_station_that_pongs_stays(self, make_server):
         records = MemoryRecords()
         records.add_station("CS-1")
