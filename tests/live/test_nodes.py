@@ -13,11 +13,11 @@ from typing import Any
 
 import asyncpg
 import pytest
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
+from websockets.asyncio.client import connect
 
 from tests.journeys.processes import Fleet, ask, assert_sound
 from tests.live.broker import Broker
+from tests.live.stations import Station
 from tests.live.topology import Topology
 from tests.postgres import Postgres, running
 
@@ -41,36 +41,6 @@ async def network(tmp_path: Path, postgres: Postgres, broker: Broker) -> AsyncIt
         yield topology
     finally:
         await topology.stop()
-
-
-class Station:
-    """A station of 1.6 on one node, which remembers what it was asked and does it."""
-
-    def __init__(self, socket: ClientConnection):
-        self.socket = socket
-        self.asked: list[tuple[str, str]] = []  # (message id, action)
-        self._answers: asyncio.Queue[list[Any]] = asyncio.Queue()
-        self._task = asyncio.create_task(self._listen())
-
-    async def call(self, action: str, payload: dict[str, Any]) -> dict[str, Any]:
-        await self.socket.send(json.dumps([2, f"{action}-{monotonic()}", action, payload]))
-        async with asyncio.timeout(20):
-            return (await self._answers.get())[2]
-
-    async def closed(self) -> int:
-        async with asyncio.timeout(20):
-            await self.socket.wait_closed()
-        return self.socket.close_code or 1006
-
-    async def _listen(self) -> None:
-        with suppress(ConnectionClosed):
-            async for text in self.socket:
-                frame = json.loads(text)
-                if frame[0] == 2:
-                    self.asked.append((frame[1], frame[2]))
-                    await self.socket.send(json.dumps([3, frame[1], {"status": "Accepted"}]))
-                else:
-                    self._answers.put_nowait(frame)
 
 
 @asynccontextmanager
