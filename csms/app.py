@@ -382,10 +382,10 @@ def _in_url(host: str) -> str:
 def announce_places(settings: Settings, announce: Callable[[str], None]) -> None:
     """Tell people where things are; the ports in `settings` are those that were taken."""
     stations, people = _in_url(settings.ocpp_host), _in_url(settings.http_host)
-    url = settings.database_url
-    announce(f"Stations: ws://{stations}:{settings.ocpp_port}{settings.ocpp_path}/<station>")
+    url, path = settings.database_url, settings.ocpp_path.rstrip("/")
+    announce(f"Stations: ws://{stations}:{settings.ocpp_port}{path}/<station>")
     for tls, port, _ in tls_ports(settings):
-        announce(f"Stations: wss://{stations}:{port}{settings.ocpp_path}/<station>  (security profile {tls.profile})")
+        announce(f"Stations: wss://{stations}:{port}{path}/<station>  (security profile {tls.profile})")
     announce(
         f"API:      http://{people}:{settings.http_port}/api/v1  (for people: /api/docs, for programs: /api/openapi.json)"
     )

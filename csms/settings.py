@@ -69,7 +69,7 @@ class Settings(BaseSettings):
     contract_provider_url: SecretStr | None = None  # May hold a password.
     contract_provider_timeout: float = Field(15.0, gt=0, le=25, description="s")
     ocsp_timeout: float = Field(5.0, gt=0, le=25, description="s")
-    ocpp_path: str = Field("/ocpp", pattern=r"^(/[\w.~-]+)+$")
+    ocpp_path: str = Field("/ocpp", pattern=r"^(/|(/[\w.~-]+)+)$")
     ocpp_versions: Versions = ("1.6", "2.0.1")
     ocpp_assume_16: bool = False
     ocpp_unspoken: Literal["refuse", "close"] = "refuse"

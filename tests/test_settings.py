@@ -146,3 +146,7 @@ def test_secret_of_a_wrong_type_is_not_repeated(config, name):
         load_settings(config(f'{name} = ["hidden-secret"]\n'))
     assert name in str(raised.value)
     assert "hidden-secret" not in str(raised.value)
+
+
+def test_stations_may_connect_without_any_path_before_their_name() -> None:
+    assert Settings(ocpp_path="/").ocpp_path == "/"

@@ -51,6 +51,8 @@ async def heartbeat_2x(request: v201.Heartbeat, ctx: Context) -> v201.HeartbeatR
 async def status_16(request: v16.StatusNotification, ctx: Context) -> v16.StatusNotificationResponse:
     status, phase = STATUS_16[request.status]
     watch_clock(ctx, request.timestamp)
+    if request.connector_id < 0:  # No such place: received, and stored nowhere (T34).
+        return v16.StatusNotificationResponse()
     ref = ConnectorRef(request.connector_id, 1 if request.connector_id else 0)
     connector = Connector(
         evse_id=ref.evse_id,
@@ -72,6 +74,8 @@ async def status_16(request: v16.StatusNotification, ctx: Context) -> v16.Status
 @answers
 async def status_2x(request: v201.StatusNotification, ctx: Context) -> v201.StatusNotificationResponse:
     watch_clock(ctx, request.timestamp)
+    if request.evse_id < 0 or request.connector_id < 0:
+        return v201.StatusNotificationResponse()
     connector = Connector(
         evse_id=request.evse_id,
         connector_id=request.connector_id,
@@ -109,7 +113,7 @@ def _places(ctx: Context, component: v201.Component, status: Status | None) -> l
     kind, evse = component.name.casefold(), component.evse
     if kind == "chargingstation":
         return [WHOLE_STATION]
-    if evse is None or kind not in ("evse", "connector"):
+    if evse is None or kind not in ("evse", "connector") or evse.id < 0 or (evse.connector_id or 0) < 0:
         return None
     if kind == "connector":
         return [ConnectorRef(evse.id, 1 if evse.connector_id is None else evse.connector_id)]

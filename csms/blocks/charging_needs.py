@@ -124,8 +124,8 @@ def _energy(needs: v201.ChargingNeeds) -> float | None:
 
 
 def _session_at(ctx: Context, evse_id: int) -> Session | None:
-    """The open session there; of a station that has one and never said where, that one."""
-    found = ctx.station.open_sessions()
+    """The authorised session there that is open; of a station that has one and never said where, that one."""
+    found = [session for session in ctx.station.open_sessions() if session.authorization == "accepted"]
     there = [session for session in found if session.evse_id == evse_id]
     if not there and len(found) == 1 and found[0].evse_id is None:
         there = found

@@ -130,12 +130,11 @@ async def answer(call: frames.Call, ctx: Context) -> bytes:
     if action is None and ctx.version is not Version.V16 and call.action.endswith(SUFFIX):
         call = unwrapped(call)
         action = actions(ctx.version).get(call.action)
-    if action is None or not action.from_station:
-        name = shortened(call.action)
-        raise OcppError(Fault.NOT_IMPLEMENTED, f"{name} is no action a station sends in OCPP {ctx.version}.")
-    handler = handler_of(action)
+    if action is None:
+        raise OcppError(Fault.NOT_IMPLEMENTED, f"{shortened(call.action)} is no action of OCPP {ctx.version}.")
+    handler = handler_of(action) if action.from_station else None
     if handler is None:
-        raise OcppError(Fault.NOT_SUPPORTED, f"{action.name} is not supported here.")
+        raise OcppError(Fault.NOT_SUPPORTED, f"{action.name} of a station is not supported here.")
     station = ctx.station
     if (
         station.registration != "accepted" and ctx.version is not Version.V16 and action.name != "BootNotification"

@@ -34,16 +34,21 @@ async def meter_values_16(request: v16.MeterValues, ctx: Context) -> v16.MeterVa
         if session is None:  # T16: unknown, 0, long gone: kept, attached to nothing.
             reason = "meter values for an unknown transaction"
             ctx.unit.unmatched.append(Unmatched("MeterValues", ctx.raw, reason))
-    place = (request.connector_id, 1 if request.connector_id else 0)
-    await add_readings(ctx, session, place, readings)
+    await add_readings(ctx, session, place_16(request.connector_id), readings)
     return v16.MeterValuesResponse()
 
 
 @answers
 async def meter_values_2x(request: v201.MeterValues, ctx: Context) -> v201.MeterValuesResponse:
     """Readings outside any transaction; those of a transaction come in TransactionEvent."""
-    await add_readings(ctx, None, (request.evse_id, None), in_wh(ctx, readings_2x(request.meter_value, ctx.now)))
+    readings = in_wh(ctx, readings_2x(request.meter_value, ctx.now))
+    await add_readings(ctx, None, (None if request.evse_id < 0 else request.evse_id, None), readings)
     return v201.MeterValuesResponse()
+
+
+def place_16(number: int) -> tuple[int | None, int | None]:
+    """EVSE and connector of a 1.6 connector number; a number below zero is no place (T34)."""
+    return (None, None) if number < 0 else (number, 1 if number else 0)
 
 
 async def find_session(ctx: Context, transaction_id: str) -> Session | None:

@@ -20,7 +20,7 @@ LIMITS = {
     "DataTransfer": "vendors' own handlers, else UnknownVendorId",
     "Get15118EVCertificate": "passed to a contract provider, where one is set up",
     "GetCertificateStatus": "asks the OCSP responder it names",
-    "NotifyEVChargingNeeds": "a profile that meets them; Rejected without a session",
+    "NotifyEVChargingNeeds": "a profile that meets them; Rejected without an authorised session",
     "SignCertificate": "Rejected where no authority is set up",
 }
 # Messages of stations that are answered NotSupported, and why.

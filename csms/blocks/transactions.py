@@ -15,6 +15,7 @@ from csms.blocks.dispatch import Context, answers
 from csms.blocks.metering import (
     find_session,
     in_wh,
+    place_16,
     readings_2x,
     readings_16,
     register_factor,
@@ -185,14 +186,15 @@ def _begin_16(ctx: Context, request: v16.StartTransaction, decision: Decision, a
         flags.append(UNPLAUSIBLE_TIME)
     if register_factor(ctx) != 1.0:
         flags.append(RESCALED)
+    evse_id, connector_id = place_16(request.connector_id)
     session = Session(
         id=ctx.records.next_session_id(),
         transaction_id=str(number),
         start_key=_start_key(request),
         incarnation=again.incarnation + 1 if again else 0,
         version=ctx.version,
-        evse_id=request.connector_id,
-        connector_id=1 if request.connector_id else 0,
+        evse_id=evse_id,
+        connector_id=connector_id,
         token=request.id_tag,
         group=decision.group,
         authorization=decision.verdict,
@@ -250,6 +252,8 @@ def _begin_2x(ctx: Context, request: v201.TransactionEvent, again: Session | Non
 def _moved_on(session: Session, request: v201.TransactionEvent, decision: Decision | None, at: datetime) -> Session:
     """What one event adds. Place and token are told once and kept (T24); a late event does not undo a later one."""
     info, evse, token = request.transaction_info, request.evse, request.id_token
+    if evse is not None and (evse.id < 0 or (evse.connector_id or 0) < 0):
+        evse = None  # No such place (T34).
     started, ended = request.event_type == "Started", request.event_type == "Ended"
     flags = session.flags
     if started:

@@ -153,7 +153,7 @@ async def _prepare(demo: Demo, settings: Settings) -> None:
 
 async def _fleet(demo: Demo, settings: Settings, stop: asyncio.Event) -> dict[str, Any]:
     """The fleet, a process of its own; ended early when the demonstration is."""
-    url = f"ws://{settings.ocpp_host}:{settings.ocpp_port}{settings.ocpp_path}"
+    url = f"ws://{settings.ocpp_host}:{settings.ocpp_port}{settings.ocpp_path.rstrip('/')}"
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "simulators", "run", "--url", url, "--stations", str(demo.stations),
         "--version", demo.version, "--for", str(demo.seconds), "--speed", str(demo.speed),

@@ -46,7 +46,7 @@ class Address:
 
 def address_of(path: str, base: str = "/ocpp") -> Address:
     """Read `<base>/<station>` or `<base>/<operator>/<station>`: split first, then percent-decode once (rules 1, 2)."""
-    path = _ABSOLUTE.sub("", path).partition("?")[0]
+    path, base = _ABSOLUTE.sub("", path).partition("?")[0], base.rstrip("/")
     parts = path.removeprefix(base).strip("/").split("/") if path.startswith(base + "/") else []
     if len(parts) not in (1, 2) or not parts[-1]:
         raise Refused(404, f"Connect to {base}/<station> or {base}/<operator>/<station>.")

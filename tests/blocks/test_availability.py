@@ -151,3 +151,26 @@ class TestThePhaseOfA16Session:
         await v16.say("StatusNotification", status_16("SuspendedEV", minutes=5))
         await v16.say("StatusNotification", status_16("Charging", minutes=4))
         assert v16.session.phase == "suspended"
+
+
+async def test_T34_status_of_a_connector_below_zero_is_answered_and_stored_nowhere(v16, v201):
+    assert await v16.say("StatusNotification", status_16("Charging", -1)) == {}
+    for evse, connector in ((-1, 1), (1, -1)):
+        assert await v201.say("StatusNotification", status_2x("Available", evse, connector)) == {}
+    for station in (v16, v201):
+        assert not station.station.connectors and not station.events(ConnectorChanged)
+
+
+async def test_T34_session_and_readings_at_a_connector_below_zero_are_kept_without_a_place(v16, v201):
+    start = {"connectorId": -1, "idTag": "T", "meterStart": 0, "timestamp": stamp(0)}
+    number = (await v16.say("StartTransaction", start))["transactionId"]
+    values = [{"timestamp": stamp(1), "sampledValue": [{"value": "10"}]}]
+    assert await v16.say("MeterValues", {"connectorId": -1, "transactionId": number, "meterValue": values}) == {}
+    event = {
+        "eventType": "Started", "timestamp": stamp(0), "triggerReason": "CablePluggedIn", "seqNo": 0,
+        "transactionInfo": {"transactionId": "A"}, "evse": {"id": -1, "connectorId": 1},
+    }  # fmt: skip
+    await v201.say("TransactionEvent", event)
+    for station in (v16, v201):
+        assert (station.session.evse_id, station.session.connector_id) == (None, None)
+    assert v16.session.last.register_wh == 10

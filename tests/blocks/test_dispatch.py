@@ -26,7 +26,7 @@ async def refusal(station: Conversation, action: str, payload: dict | None = Non
     ("action", "fault"),
     [
         ("Fly", Fault.NOT_IMPLEMENTED),
-        ("Reset", Fault.NOT_IMPLEMENTED),
+        ("Reset", Fault.NOT_SUPPORTED),
         ("StartTransaction", Fault.OCCURRENCE),
     ],
 )

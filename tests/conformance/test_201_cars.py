@@ -129,3 +129,12 @@ async def _settled(operator: Operator, station: Station, number: int) -> None:
             if len(found) >= number:
                 return
             await asyncio.sleep(0.01)
+
+
+async def test_car_in_a_session_that_is_not_authorised_gets_no_profile(v201):
+    transaction = Transaction(v201)
+    await transaction.started("Authorized", token="NOBODY-KNOWS", state="EVConnected")
+    wanted = {"requestedEnergyTransfer": "DC", "dcChargingParameters": DC}
+    answer = await v201.call("NotifyEVChargingNeeds", {"evseId": 1, "chargingNeeds": wanted})
+    assert answer["status"] == "Rejected"
+    await transaction.ended()

@@ -76,7 +76,9 @@ def test_T72_path_that_names_no_station_is_refused(path, status):
 
 def test_base_path_is_a_setting():
     assert address_of("/a/b/CS-1", "/a/b") == Address("default", "CS-1")
-    assert address_of("/CS-1", "") == Address("default", "CS-1")
+    for base in ("", "/"):
+        assert address_of("/CS-1", base) == Address("default", "CS-1")
+        assert address_of("/acme/CS-1", base) == Address("acme", "CS-1")
 
 
 def headers(*values: str) -> Headers:

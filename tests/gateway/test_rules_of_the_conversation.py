@@ -205,7 +205,7 @@ async def test_rule_15_every_spelling_is_understood(server, version, code):
     ("frame", "code_16", "code_2x"),
     [
         ('[2,"1","Fly",{}]', "NotImplemented", "NotImplemented"),
-        ('[2,"1","Reset",{}]', "NotImplemented", "NotImplemented"),
+        ('[2,"1","Reset",{}]', "NotSupported", "NotSupported"),
         ("[2,", "FormationViolation", "RpcFrameworkError"),
         ("{}", "FormationViolation", "RpcFrameworkError"),
         ('[2,"1","Heartbeat"]', "FormationViolation", "FormatViolation"),

@@ -183,7 +183,7 @@ class TestRegistration:
         client = await quick.connect(version=version)
         await client.boot()
         assert (await client.call("Fly"))[2:] == [
-            "NotImplemented", f"Fly is no action a station sends in OCPP {version}.", {}
+            "NotImplemented", f"Fly is no action of OCPP {version}.", {}
         ]  # fmt: skip
 
 
