@@ -100,7 +100,15 @@ async def open_system(settings: Settings, api: FastAPI | None = None) -> AsyncIt
         commands = CommandLog(database) if node is None else node.log
         queries, next_id, bulk_log = Queries(database.reader), records.next_session_id, BulkLog(database)
         steering = Steering(
-            gateway.link_of, commands, queries, next_id, now_utc, settings.call_timeout, vault.station_hash, bulk_log
+            gateway.link_of,
+            commands,
+            queries,
+            next_id,
+            now_utc,
+            settings.call_timeout,
+            vault.station_hash,
+            bulk_log,
+            settings.call_timeouts,
         )
         gateway.ready, gateway.follow_up = steering.desk.station_ready, steering.followups.after
         outbox = Outbox(database)

@@ -84,6 +84,7 @@ class Settings(BaseSettings):
     heartbeat_interval: int = Field(300, ge=1, description="s")
     retry_interval: int = Field(60, ge=1, description="s")
     call_timeout: float = Field(30.0, gt=0, description="s")
+    call_timeouts: dict[str, Annotated[float, Field(gt=0)]] = Field({}, description="s, by action.")
     ping_interval: float = Field(30.0, ge=0, description="s; 0: never")
     pong_deadline: float = Field(20.0, gt=0, description="s")
     handshake_deadline: float = Field(10.0, gt=0, description="s")

@@ -15,8 +15,9 @@ import msgspec
 from csms.domain.asked import Change, Forgotten
 from csms.domain.stations import Registration
 from csms.domain.unit import Reported
-from csms.ocpp import schemas
+from csms.ocpp import schemas, tolerance
 from csms.ocpp.catalogue import Version, actions
+from csms.ocpp.errors import OcppError
 
 Settle = Callable[[Any, Any], Iterable[Change]]
 S = TypeVar("S", bound=Settle)
@@ -154,9 +155,9 @@ def changes(version: Version, action: str, request: bytes, response: bytes | Non
         return []
     try:
         asked = known.decode_request(request)
-        answered = known.decode_response(response) if response is not None else None
+        answered = tolerance.decode(known, response, response=True).message if response is not None else None
         return [change for function in functions for change in function(asked, answered)]
-    except (msgspec.DecodeError, ValueError, RecursionError):
+    except (ValueError, RecursionError, OcppError):
         return []
 
 

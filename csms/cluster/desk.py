@@ -7,17 +7,17 @@ Each command ends in exactly one final state, and a call is sent at most once: w
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from time import monotonic
 from typing import Any
 
 import msgspec
 import structlog
 
-from csms.blocks.asking import capability, changes, may_ask, missing_ids, provoked, with_ids
+from csms.blocks.asking import capability, changes, may_ask, missing_ids, provoked, with_ids, wrong_with
 from csms.blocks.ports import Line
 from csms.blocks.secrets import masked
 from csms.blocks.security import new_password
@@ -25,9 +25,11 @@ from csms.cluster.routing import Errand, Routes, Unroutable
 from csms.domain.asked import Change, PasswordSettled
 from csms.domain.commands import Command
 from csms.domain.ports import StorageUnavailable
+from csms.ocpp import tolerance
 from csms.ocpp.catalogue import Version, action_of, actions
-from csms.ocpp.errors import Fault, OcppError
+from csms.ocpp.errors import Fault, OcppError, spelled
 from csms.ocpp.peer import Answered, Dropped, Expired, Outcome, Pending, QueueFull, Refused
+from csms.ocpp.repairs import shortened
 from csms.storage.commands import Claim, CommandLog, Taken
 from csms.storage.nodes import AWAY
 
@@ -35,7 +37,7 @@ __all__ = ["Desk", "Taken", "Target"]
 
 log = structlog.get_logger()
 
-_object = msgspec.json.Decoder(dict[str, Any]).decode
+_SETTLING = 2.0  # s beyond a station's time in which its silence is noticed and recorded.
 
 Build = Callable[[Version], msgspec.Struct]
 
@@ -67,6 +69,7 @@ class _Order:
     queue: float  # s for a station that is not there
     recorded: asyncio.Future[Command]
     claim: Claim | None = None
+    validate: bool = True  # Whether the schema of the version has to accept it.
     came: float = field(default_factory=monotonic)
 
 
@@ -82,12 +85,15 @@ class Desk:
         timeout: float = 30.0,
         password_hash: Callable[[str, str, bytes], bytes] | None = None,
         boot_grace: float = BOOT_GRACE,
+        timeouts: Mapping[str, float] | None = None,
     ):
+        """`timeout`: s that a station has for an answer; `timeouts`: by action, where they differ."""
         self._line_of = line_of
         self._records = records
         self._next_id = next_id
         self._clock = clock
         self._timeout = timeout
+        self._timeouts = timeouts or {}
         self._password_hash = password_hash  # Of (operator, identity, password).
         self._boot_grace = boot_grace
         self._tasks: set[asyncio.Task] = set()
@@ -110,19 +116,25 @@ class Desk:
 
     async def ask_raw(
         self, target: Target, action: str, payload: bytes, *, wait: float | None = None, queue: float = 0.0,
-        claim: Claim | None = None,
+        claim: Claim | None = None, validate: bool = True,
     ) -> Command:  # fmt: skip
         """Send a payload as given, but for an id of ours that it lacks; the caller has judged it.
 
+        `validate`: whether it is judged again for a station that comes with another version.
         `claim`: done in the transaction that records the command; raises `Taken`, with nothing sent, where it is False.
         """
         line = self._line_of(target.id)
-        return await self._take(target, line.version if line else target.version, action, payload, wait, queue, claim)
+        version = line.version if line is not None else target.version
+        return await self._take(target, version, action, payload, wait, queue, claim, validate)
 
     def version_of(self, target: Target) -> Version:
         """The version that the station speaks now, or spoke last."""
         line = self._line_of(target.id)
         return line.version if line is not None else target.version
+
+    def is_away(self, target: Target) -> bool:
+        """Whether the station is not connected here."""
+        return self._line_of(target.id) is None
 
     def station_ready(self, station_id: int) -> None:
         """The station has come, or was told whether it may work here: who waits for it looks again."""
@@ -140,21 +152,26 @@ class Desk:
 
     async def _take(
         self, target: Target, version: Version, action: str, payload: bytes, wait: float | None, queue: float,
-        claim: Claim | None = None,
+        claim: Claim | None = None, validate: bool = True,
     ) -> Command:  # fmt: skip
         # Whoever asked may go away; the command is carried through all the same.
         recorded: asyncio.Future[Command] = asyncio.get_running_loop().create_future()
-        order = _Order(target, version, action, payload, max(self._timeout, wait or 0.0), queue, recorded, claim)
+        timeout = self._timeouts.get(action, self._timeout)
+        order = _Order(target, version, action, payload, timeout, queue, recorded, claim, validate)
         task = asyncio.create_task(self._carry_out(order), name=f"command-{action}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        if wait is not None:
-            await asyncio.wait({task}, timeout=wait)
+        if wait is not None and (queue or not await self._is_nowhere(target.id)):
+            await asyncio.wait({task}, timeout=wait if wait < timeout else wait + _SETTLING)
             if not task.done():
                 await asyncio.wait({task, recorded}, return_when=asyncio.FIRST_COMPLETED)
                 if not task.done():
                     return recorded.result()
         return await asyncio.shield(task)
+
+    async def _is_nowhere(self, station: int) -> bool:
+        """Whether the station is connected to no node, so that the outcome is certain."""
+        return self._line_of(station) is None and (self.routes is None or not await self.routes.held(station))
 
     async def _carry_out(self, order: _Order) -> Command:
         command = await self._record(order)
@@ -200,11 +217,11 @@ class Desk:
             return await self._settle(command, order, "offline", error=self._why_not(order))
         if order.version is not Version.V16 and line.registration != "accepted":
             line.allow(provoked(order.action, command.request))
-        outcome = await self._call(line, command, order)
+        outcome, sent_at = await self._call(line, command, order)
         status, response, error = _told(outcome, line.version, order.action)
         if status == "offline" and self._line_of(order.target.id) is line:
             error = {"code": "NotSent", "description": _BUSY, "details": {}}
-        return await self._settle(command, order, status, response, error, sent=_was_sent(outcome), outcome=outcome)
+        return await self._settle(command, order, status, response, error, sent_at, outcome)
 
     async def _record(self, order: _Order) -> Command:
         target, request = order.target, msgspec.json.decode(order.payload)
@@ -236,8 +253,9 @@ class Desk:
             line = self._line_of(station)
             patience = order.queue
             if line is not None:
-                if line.version is not order.version:
+                if line.version is not order.version and not _suits(order, request, line.version):
                     return None
+                order.version = line.version
                 if may_ask(order.action, request, line.registration):
                     return line
                 if line.registration is None:
@@ -273,7 +291,8 @@ class Desk:
             told = f"The station's boot was answered {line.registration}: it may not be asked this before acceptance."
         return {"code": "NotSent", "description": told, "details": {}}
 
-    async def _call(self, line: Line, command: Command, order: _Order) -> Outcome:
+    async def _call(self, line: Line, command: Command, order: _Order) -> tuple[Outcome, datetime | None]:
+        """How it ended, and when it was sent; None: it was not."""
         settled: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         message_id = str(command.id)
 
@@ -281,30 +300,34 @@ class Desk:
             if not settled.done():
                 settled.set_result(outcome)
 
+        # Its turn has to come as soon as its answer would have to: a start sent much later surprises people.
+        patience = max(order.timeout, order.queue)
+        pending = Pending(message_id, command.action, order.payload, order.timeout, on_settled, patience)
         try:
-            # Its turn has to come as soon as its answer would have to: a start sent much later surprises people.
-            patience = max(order.timeout, order.queue)
-            line.call(Pending(message_id, command.action, order.payload, order.timeout, on_settled, patience))
+            line.call(pending)
         except QueueFull:
-            return Dropped(message_id, sent=False)
-        return await settled
+            return Dropped(message_id, sent=False), None
+        outcome = await settled
+        if isinstance(outcome, Dropped) and not outcome.sent:
+            return outcome, None
+        return outcome, self._clock() - timedelta(seconds=monotonic() - pending.sent)
 
     async def _settle(
         self, command: Command, order: _Order, status: str, response: Any = None, error: Any = None,
-        sent: bool = False, outcome: Outcome | None = None,
+        sent_at: datetime | None = None, outcome: Outcome | None = None,
     ) -> Command:  # fmt: skip
         now, target = self._clock(), order.target
         command = msgspec.structs.replace(
-            command, status=status, response=response, error=error, settled_at=now,
-            sent_at=command.created_at if sent else None,
-        )  # fmt: skip
+            command, status=status, response=response, error=error, settled_at=now, sent_at=sent_at
+        )
         log.info(
             "command.settled", operator=target.operator, station=target.identity, command=command.id,
             action=command.action, status=status,
         )  # fmt: skip
         answer = outcome.payload if isinstance(outcome, Answered) and status == "answered" else None
-        changed = changes(order.version, order.action, order.payload, answer) if sent and status != "error" else []
-        if (not sent or status == "error") and new_password(order.action, msgspec.json.decode(order.payload)):
+        taken = sent_at is not None and status != "error"
+        changed = changes(order.version, order.action, order.payload, answer) if taken else []
+        if not taken and new_password(order.action, msgspec.json.decode(order.payload)):
             changed = [PasswordSettled(taken=False)]
         changed += capability(order.action, status, error)
         try:
@@ -327,8 +350,9 @@ class Desk:
                 return
 
 
-def _was_sent(outcome: Outcome) -> bool:
-    return not (isinstance(outcome, Dropped) and not outcome.sent)
+def _suits(order: _Order, request: Any, version: Version) -> bool:
+    """Whether what was judged for another version may be said in this one (T70)."""
+    return not order.validate or wrong_with(version, order.action, request) is None
 
 
 def _told(outcome: Outcome, version: Version, action: str) -> tuple[str, Any, Any]:
@@ -347,11 +371,20 @@ def _told(outcome: Outcome, version: Version, action: str) -> tuple[str, Any, An
 
 
 def _understood(payload: bytes, version: Version, action: str) -> tuple[str, Any, Any]:
-    known = actions(version).get(action)
+    """The answer as it was sent, for whoever asked to judge; an error is only what is no object at all."""
     try:
-        if known is not None:
-            known.decode_response(payload)
-        return "answered", _object(payload), None
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        refusal = OcppError(Fault.FORMAT, f"The station's answer cannot be understood: {error}")
-        return "error", None, {"code": refusal.fault.value, "description": refusal.description, "details": {}}
+        response = msgspec.json.decode(payload)
+        if response is None and version is Version.V16:
+            response = {}  # 1.6-J lets an empty payload be written as null.
+        if not isinstance(response, dict):
+            raise ValueError("it is no object")
+    except (ValueError, RecursionError) as error:
+        told = f"The station's answer cannot be understood: {error}"
+        return "error", None, {"code": spelled(Fault.FORMAT, version), "description": told, "details": {}}
+    known = actions(version).get(action)
+    if known is not None:
+        try:
+            tolerance.decode(known, payload, response=True)
+        except OcppError as error:
+            log.warning("answer.unreadable", action=action, version=version, error=shortened(error.description))
+    return "answered", response, None

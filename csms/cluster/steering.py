@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 import msgspec
@@ -22,7 +22,7 @@ from csms.storage.queries import Queries
 
 
 class Steering:
-    """`timeout`: s that a station is given for an answer."""
+    """`timeout`: s that a station is given for an answer; `timeouts`: by action, where they differ."""
 
     def __init__(
         self,
@@ -34,8 +34,9 @@ class Steering:
         timeout: float,
         password_hash: Callable[[str, str, bytes], bytes],
         bulk: BulkLog,
+        timeouts: Mapping[str, float] | None = None,
     ):
-        self.desk = Desk(line_of, commands, next_id, clock, timeout, password_hash)
+        self.desk = Desk(line_of, commands, next_id, clock, timeout, password_hash, timeouts=timeouts)
         self.followups = FollowUps(self.desk)
         self.neutral = Neutral(self.desk, StationFacts(queries), clock)
         self.bulk = Bulk(self.desk, bulk, self._question, clock)

@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
+
+import msgspec
 
 from csms.ocpp import frames
 from csms.ocpp.catalogue import Version, actions
@@ -40,6 +43,11 @@ class Pending:
         self.deadline: float | None = None  # In our queue: when to be sent by (None: whenever); then: when answered by.
         self.patience = patience  # s in our queue, after which it is dropped unsent: nobody expects it any more.
         self.settled = settled
+
+    @property
+    def sent(self) -> float:
+        """When it was sent, on the clock of the conversation (s); only once it was."""
+        return self.deadline - self.timeout
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +174,7 @@ class Peer:
             if self.version is Version.V21 and (error := _violation(pending.action, frame)) is not None:
                 return Malformed(error, frames.call_result_error(frame.id, error), self._next(now))
         else:
-            error = OcppError(fault_from(frame.code), frame.description or "")
+            error = OcppError(fault_from(frame.code), frame.description or "", _object(frame.details))
             pending.settled(Refused(error, frame.code))
         return self._next(now)
 
@@ -185,6 +193,14 @@ class Peer:
         self.waiting = pending
         pending.deadline = now + pending.timeout
         return frames.call(pending.id, pending.action, pending.payload)
+
+
+def _object(details: msgspec.Raw) -> dict[str, Any]:
+    """Details as they were sent; stations send texts, null and worse, too, which tell nothing (T64)."""
+    try:
+        return msgspec.json.decode(details, type=dict[str, Any])
+    except (ValueError, RecursionError):
+        return {}
 
 
 def _violation(action_name: str, frame: CallResult) -> OcppError | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 import msgspec
@@ -49,14 +50,18 @@ async def send_command(
     It is sent as given. An id that the system owns and that is left out is given by the system. A refusal by the station
     is an outcome, not an HTTP error.
     """
-    target = target_of(await find_station(services, caller, operator, id))
+    station = await find_station(services, caller, operator, id)
+    target = target_of(station)
     body = await request.body() or b"{}"
     payload = _payload(body)
     if len(action) > 50:
         raise Problem(422, "The name of an action has at most 50 characters.")
     if validate:
-        _judge(services.desk.version_of(target), action, payload)
-    return answer(await services.desk.ask_raw(target, action, body.strip(), wait=wait, queue=queue))
+        spoken = services.desk.version_of(target)
+        unknown = station["version"] is None and services.desk.is_away(target)
+        target = replace(target, version=_judged(tuple(Version) if unknown else (spoken,), action, payload))
+    outcome = await services.desk.ask_raw(target, action, body.strip(), wait=wait, queue=queue, validate=validate)
+    return answer(outcome)
 
 
 @router.get("/commands")
@@ -92,8 +97,11 @@ def _payload(body: bytes) -> Any:
         raise Problem(422, f"The body is no JSON: {error}.", path="payload") from None
 
 
-def _judge(version: Version, action: str, payload: Any) -> None:
-    """Whether the official schema of the station's version lets this be sent; 422 with the place that breaks it."""
-    wrong = wrong_with(version, action, payload)
-    if wrong is not None:
-        raise Problem(422, wrong[1], path=wrong[0])
+def _judged(versions: tuple[Version, ...], action: str, payload: Any) -> Version:
+    """The first version whose official schema lets this be sent; 422 with the place that breaks it where none does."""
+    wrong = {version: wrong_with(version, action, payload) for version in versions}
+    for version, why in wrong.items():
+        if why is None:
+            return version
+    place, why = next((each for each in wrong.values() if each[0] != "action"), next(iter(wrong.values())))
+    raise Problem(422, why, path=place)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from time import monotonic
 from typing import Any
 
 import msgspec
@@ -21,7 +22,7 @@ class JoinedLine:
 
     def __init__(self, version: Version = Version.V201, reply: Reply | None = None):
         self.asked: list[Call] = []
-        self.now = 0.0
+        self._began = self.now = monotonic()
         self.registration: str | None = "accepted"
         self.allowed: frozenset[str] = frozenset()
         self._ours = Peer(version)
@@ -66,9 +67,9 @@ class JoinedLine:
         self.call(Pending("other", "ClearCache", b"{}", 30.0, lambda outcome: None))
 
     def until(self, now: float) -> None:
-        """Let time pass."""
-        self.now = now
-        self._carry(self._ours.tick(now)[1])
+        """Let time pass: to so many seconds after the beginning."""
+        self.now = self._began + now
+        self._carry(self._ours.tick(self.now)[1])
 
     def lose(self) -> None:
         """The connection is gone."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -28,11 +29,16 @@ def clear(version: Version) -> msgspec.Struct:
     return v16.ClearCache() if version is Version.V16 else v201.ClearCache()
 
 
+def just_now(moment: datetime | None) -> bool:
+    return moment is not None and NOW - timedelta(seconds=5) < moment <= NOW
+
+
 async def test_answer_is_brought_back_and_recorded(office: Office) -> None:
     line = office.connect(JoinedLine(reply=lambda call: ACCEPTED))
     command = await office.desk.ask(office.target, clear)
     assert (command.status, command.response, command.error) == ("answered", ACCEPTED, None)
-    assert (command.created_at, command.sent_at, command.settled_at) == (NOW, NOW, NOW)
+    assert (command.created_at, command.settled_at) == (NOW, NOW)
+    assert just_now(command.sent_at)
     assert line.asked[0].action == "ClearCache"
     assert line.asked[0].id == str(command.id)
     assert await office.log.find(command.id) == command
@@ -63,22 +69,6 @@ async def test_callerror_is_an_error_with_the_code_as_sent(office: Office) -> No
     assert command.sent_at is not None
 
 
-@pytest.mark.parametrize("answer", [{}, {"status": "Perhaps"}, {"status": 1}], ids=["missing", "word", "type"])
-async def test_garbled_answer_is_an_error(office: Office, answer: Any) -> None:
-    office.connect(JoinedLine(reply=lambda call: answer))
-    command = await office.desk.ask(office.target, clear)
-    assert command.status == "error"
-    assert command.error["code"] == "FormatViolation"
-    assert "cannot be understood" in command.error["description"]
-
-
-async def test_answer_may_hold_numbers_of_any_size(office: Office) -> None:
-    answer = ACCEPTED | {"customData": {"vendorId": "v", "serial": 10**30}}
-    office.connect(JoinedLine(reply=lambda call: answer))
-    command = await office.desk.ask(office.target, clear)
-    assert await office.log.find(command.id) == command
-
-
 async def test_silence_ends_as_timeout_and_a_late_answer_changes_nothing(office: Office) -> None:
     line = office.connect(JoinedLine())
     asking = asyncio.ensure_future(office.desk.ask(office.target, clear))
@@ -88,20 +78,50 @@ async def test_silence_ends_as_timeout_and_a_late_answer_changes_nothing(office:
     assert not asking.done()
     line.until(30.0)
     command = await asking
-    assert (command.status, command.sent_at) == ("timeout", NOW)
+    assert command.status == "timeout" and just_now(command.sent_at)
     assert isinstance(line.hear(frames.call_result(call.id, b'{"status":"Accepted"}')), Ignored)
     assert await office.log.find(command.id) == command
     assert len(await office.outbox()) == 1
 
 
-async def test_who_waits_longer_gives_the_station_longer(office: Office) -> None:
+@pytest.mark.parametrize("wait", [30, 60])
+async def test_who_waits_as_long_as_the_station_has_learns_of_its_silence(office: Office, wait: float) -> None:
     line = office.connect(JoinedLine())
-    asking = asyncio.ensure_future(office.desk.ask(office.target, clear, wait=60))
+    asking = asyncio.ensure_future(office.desk.ask(office.target, clear, wait=wait))
     await line.next_call()
-    line.until(59.9)
-    assert not asking.done()
-    line.until(60.0)
+    line.until(30.0)
     assert (await asking).status == "timeout"
+
+
+async def test_slow_actions_may_be_given_longer(office: Office) -> None:
+    office.desk._timeouts = {"ClearCache": 90.0}
+    line = office.connect(JoinedLine())
+    asking = asyncio.ensure_future(office.desk.ask(office.target, clear))
+    await line.next_call()
+    line.until(89.9)
+    await asyncio.sleep(0)
+    assert not asking.done()
+    line.until(90.0)
+    assert (await asking).status == "timeout"
+
+
+async def test_who_does_not_wait_learns_at_once_that_the_station_is_away(office: Office) -> None:
+    assert (await office.desk.ask(office.target, clear, wait=0)).status == "offline"
+    assert (await office.desk.ask(office.target, clear, wait=0, queue=30)).status == "pending"
+    await office.desk.close()
+
+
+async def test_time_of_sending_is_that_of_its_turn(office: Office) -> None:
+    line = office.connect(JoinedLine())
+    first = asyncio.ensure_future(office.desk.ask(office.target, clear))
+    call = await line.next_call()
+    second = asyncio.ensure_future(office.desk.ask(office.target, clear))
+    while not line.queued:
+        await asyncio.sleep(0)
+    line.now -= 3600  # So that a real moment shows.
+    line.answer(call, ACCEPTED)
+    line.answer(await line.next_call(2), ACCEPTED)
+    assert (await first).sent_at - (await second).sent_at > timedelta(minutes=59)
 
 
 async def test_who_waits_no_longer_is_told_that_it_is_pending_and_it_goes_on(office: Office) -> None:
@@ -218,7 +238,7 @@ async def test_connection_lost_after_sending_leaves_it_unknown(office: Office) -
     await line.next_call()
     line.lose()
     command = await asking
-    assert (command.status, command.sent_at) == ("unknown", NOW)
+    assert command.status == "unknown" and just_now(command.sent_at)
 
 
 async def test_connection_lost_before_the_turn_came_means_that_nothing_was_sent(office: Office) -> None:
@@ -243,16 +263,24 @@ async def test_connection_lost_while_the_command_is_recorded_is_noticed(office: 
     assert line.asked == []
 
 
-@pytest.mark.parametrize(("version", "status"), [(Version.V201, "answered"), (Version.V16, "offline")])
-async def test_command_follows_a_station_that_reconnects_in_the_same_version(
-    office: Office, version: Version, status: str
+@pytest.mark.parametrize(
+    ("version", "payload", "validate", "status"),
+    [
+        (Version.V201, {"type": "Immediate"}, True, "answered"),
+        (Version.V16, {"type": "Immediate"}, True, "offline"),
+        (Version.V16, {"type": "Immediate"}, False, "answered"),
+        (Version.V16, {"type": "Soft"}, True, "answered"),
+    ],
+)
+async def test_T70_command_follows_a_station_that_reconnects_where_its_version_knows_it(
+    office: Office, version: Version, payload: Any, validate: bool, status: str
 ) -> None:
     old = office.connect(JoinedLine())
     new = JoinedLine(version, reply=lambda call: ACCEPTED)
     office.meanwhile(lambda: (office.connect(new), old.lose()))
-    command = await office.desk.ask(office.target, clear)
+    command = await office.desk.ask_raw(office.target, "Reset", msgspec.json.encode(payload), validate=validate)
     assert command.status == status
-    assert old.asked == []
+    assert (old.asked, len(new.asked)) == ([], int(status == "answered"))
 
 
 async def test_second_command_waits_for_the_first(office: Office) -> None:
@@ -353,17 +381,6 @@ async def test_raw_request_is_sent_as_given(office: Office) -> None:
     assert bytes(line.asked[0].payload) == payload
     assert (command.action, command.request) == ("NobodyKnows", {"zebra": 1.0, "apple": {"x": None}})
     assert (command.status, command.response) == ("answered", {"anything": [1]})
-
-
-async def test_known_raw_action_has_its_answer_judged(office: Office) -> None:
-    office.connect(JoinedLine(reply=lambda call: {"status": "Perhaps"}))
-    assert (await office.desk.ask_raw(office.target, "ClearCache", b"{}")).status == "error"
-
-
-@pytest.mark.parametrize("answer", [[1], "text", None], ids=["list", "text", "null"])
-async def test_answer_that_is_no_object_is_an_error_even_to_an_unknown_action(office: Office, answer: Any) -> None:
-    office.connect(JoinedLine(reply=lambda call: answer))
-    assert (await office.desk.ask_raw(office.target, "NobodyKnows", b"{}")).status == "error"
 
 
 async def test_error_while_building_reaches_the_caller_and_leaves_no_record(office: Office) -> None:

@@ -114,3 +114,16 @@ async def test_commands_are_listed_the_latest_first(api, station) -> None:
     assert [each["action"] for each in listed] == ["GetLocalListVersion", "ClearCache"]
     narrowed = (await api.get("/api/v1/commands", params={"action": "ClearCache", "status": "answered"})).json()
     assert len(narrowed["items"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("action", "body", "status"),
+    [("GetBaseReport", {"reportBase": "FullInventory"}, 409), ("Reset", {"type": "Soft"}, 409),
+     ("Reset", {"type": "Immediate"}, 409), ("Reset", {"type": "Gently"}, 422), ("Fly", {}, 422)],
+)  # fmt: skip
+async def test_station_that_never_came_may_turn_out_to_speak_any_version(api, action, body, status) -> None:
+    await api.put("/api/v1/stations/CS-NEW", json={})
+    response = await api.post("/api/v1/stations/CS-NEW/commands/" + action, json=body, params={"wait": 0})
+    assert response.status_code == status
+    if status == 409:
+        assert (response.json()["status"], response.json()["request"].items() >= body.items()) == ("offline", True)

@@ -140,7 +140,7 @@ async def test_refusal_of_the_station_is_an_outcome(system, api, ask) -> None:
 
 async def test_error_of_the_station_is_an_outcome(system, api, ask) -> None:
     await add(api)
-    await connect(system, "CS-1", JoinedLine(reply=lambda call: {"status": "Perhaps"}))
+    await connect(system, "CS-1", JoinedLine(reply=lambda call: ["Perhaps"]))
     outcome = (await ask()).json()
     assert (outcome["status"], outcome["accepted"], outcome["error"]["code"]) == ("error", None, "FormatViolation")
 
