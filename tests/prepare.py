@@ -15,7 +15,10 @@ NEEDED = {
     "openssl": "openssl",
 }  # program: package, of Debian and Ubuntu
 BREWED = {"mosquitto-clients": "mosquitto"}  # Where Homebrew names it otherwise.
-WISHED = {"cc": ("gcc", "libc6-dev")}  # Linux: without them some tests are skipped, with the reason.
+WISHED = {
+    "cc": ("gcc", "libc6-dev"),
+    "ip": ("iproute2",),
+}  # Linux: without them some tests are skipped, with the reason.
 _SBIN = "/usr/sbin:/usr/local/sbin"
 
 

@@ -38,6 +38,7 @@ def environment(**settings: Any) -> dict[str, str]:
 class ServerProcess:
     """`csms serve`, to be killed and started again on the same database and ports."""
 
+    address = "127.0.0.1"
     program: tuple[str, ...] = (sys.executable, "-m", "csms", "serve")
     extra: Mapping[str, str] = {}  # For the environment of the server alone.
 
@@ -60,11 +61,11 @@ class ServerProcess:
 
     @property
     def url(self) -> str:
-        return f"ws://127.0.0.1:{self.settings['ocpp_port']}/ocpp"
+        return f"ws://{self.address}:{self.settings['ocpp_port']}/ocpp"
 
     @property
     def http(self) -> str:
-        return f"http://127.0.0.1:{self.settings['http_port']}"
+        return f"http://{self.address}:{self.settings['http_port']}"
 
     @property
     def environment(self) -> dict[str, str]:

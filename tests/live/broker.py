@@ -49,6 +49,7 @@ class Broker:
         self.certificate = folder / "broker.crt"
         self._tls = tls
         self._denied = False
+        self.addresses = ["127.0.0.1"]
         if tls:
             _make_certificate(folder)
 
@@ -115,7 +116,7 @@ class Broker:
         for file in (passwords, rights):
             file.chmod(0o600)
         lines = [
-            f"listener {self.port} 127.0.0.1",
+            *(f"listener {self.port} {address}" for address in self.addresses),
             "user root",  # Started by root, it would otherwise become a user who may not write here.
             "allow_anonymous false",
             f"password_file {passwords}",

@@ -148,8 +148,8 @@ class Topology:
     def _start_haproxy(self) -> None:
         ports = {"STATIONS": f"127.0.0.1:{self.stations}", "API": f"127.0.0.1:{self.api}"}
         for number, node in enumerate(self.nodes, 1):
-            ports[f"NODE{number}_STATIONS"] = f"127.0.0.1:{node.settings['ocpp_port']}"
-            ports[f"NODE{number}_API"] = f"127.0.0.1:{node.settings['http_port']}"
+            ports[f"NODE{number}_STATIONS"] = f"{node.address}:{node.settings['ocpp_port']}"
+            ports[f"NODE{number}_API"] = f"{node.address}:{node.settings['http_port']}"
             ports[f"NODE{number}_HEALTH"] = str(node.settings["http_port"])
         with open(self.directory / "haproxy.log", "ab") as output:
             self._haproxy = subprocess.Popen(
