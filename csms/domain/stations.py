@@ -91,8 +91,12 @@ class Station:
         self.busy = False  # One unit of work of a station at a time.
 
     def is_booted_as(self, boot: Boot) -> bool:
-        """Whether it said just this on this connection already, and would be answered the same."""
-        return self.boot_told == hash(boot) and self.admission == self.registration
+        """Whether it said just this on this connection already, and would be answered the same.
+
+        A 2.x station that is accepted and names another reason than being asked has restarted, whatever its connection.
+        """
+        again = boot.reason in (None, "Triggered") or self.registration != "accepted"
+        return again and self.boot_told == hash(boot) and self.admission == self.registration
 
     def open_sessions(self) -> list[Session]:
         return list(self.sessions.values()) if self.sessions else []

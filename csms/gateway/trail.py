@@ -151,7 +151,7 @@ class Trail:
     def _asked(self, station_id: int, pending: Pending, outcome: Outcome) -> None:
         if type(outcome) is Dropped and not outcome.sent:
             return
-        sent_at = self._clock() - (monotonic() - (pending.deadline - pending.timeout))
+        sent_at = self._clock() - (monotonic() - pending.sent)
         told, answer = _told(pending, outcome)
         self._add(station_id, sent_at, pending.action, pending.id, pending.payload, answer, outcome=told, ours=True)
 

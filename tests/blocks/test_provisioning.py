@@ -39,11 +39,17 @@ async def test_boot_is_answered_with_the_operators_decision(v16, v201, admission
 
 
 async def test_boot_that_says_nothing_new_changes_nothing(v16, v201):
-    for station, boot in ((v16, BOOT_16), (v201, BOOT_2X)):
+    for station, boot in ((v16, BOOT_16), (v201, BOOT_2X | {"reason": "Triggered"})):
         first = await station.say("BootNotification", boot)
         again = await station.say("BootNotification", boot)
         assert station.context.work is None
         assert again["status"] == first["status"] == "Accepted" and 240 <= again["interval"] <= 360
+
+
+async def test_boot_of_2x_for_a_reason_of_its_own_is_a_restart(v201):
+    for _ in range(2):
+        await v201.say("BootNotification", BOOT_2X | {"reason": "PowerUp"})
+        assert v201.context.work is not None
 
 
 async def test_boot_is_news_when_the_station_or_the_operator_changed_its_mind(v16):

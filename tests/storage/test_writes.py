@@ -41,7 +41,7 @@ async def talked(server: Server, version: str) -> tuple[Client, dict[str, dict]]
     boot = {"chargePointVendor": "Vendor", "chargePointModel": "Model", "firmwareVersion": "1.0"}
     about = {"vendorName": "Vendor", "model": "Model", "firmwareVersion": "1.0"}
     said = {
-        "BootNotification": boot if version == "1.6" else {"reason": "PowerUp", "chargingStation": about},
+        "BootNotification": boot if version == "1.6" else {"reason": "Triggered", "chargingStation": about},
         "StatusNotification": STATUS if version == "1.6" else STATUS_2X,
         "Heartbeat": {},
     }
