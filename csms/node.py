@@ -57,6 +57,8 @@ class Node:
         records.claim_stations = self.membership.claim
         self.log = CommandLog(database, self.number)
         self._bus = self._bus_of(settings, vault)
+        if self._bus is None:
+            self.membership.on_others = _unrouted
         self.routes = Routes(nodes, self.log, self.number, self._bus)
         self._desk: Desk | None = None
         self._revoke: Callable[[int, str], Awaitable[None]]
@@ -157,3 +159,13 @@ async def _running(work: Any, name: str) -> AsyncIterator[None]:
     finally:
         task.cancel()
         await asyncio.wait({task})
+
+
+def _unrouted(others: int) -> None:
+    """Several nodes, and no broker between them."""
+    if others:
+        log.warning(
+            "node.no_broker", others=others,
+            remedy="set CSMS_MQTT_URL on every node: without a broker commands do not reach the stations of other nodes, "
+            "and changes made on one are seen by the others after seconds, revoked certificates after minutes",
+        )  # fmt: skip

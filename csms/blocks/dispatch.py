@@ -46,6 +46,23 @@ class Impostor(Exception):
     """The station is not what its certificate says: the conversation ends without an answer (B01.FR.11, B01.FR.12)."""
 
 
+class Rush:
+    """Whether stations come back together, as after an outage of ours: more than 100 boots in the running minute."""
+
+    __slots__ = ("_boots", "_minute")
+
+    def __init__(self) -> None:
+        self._minute, self._boots = 0, 0
+
+    def felt(self, now: datetime) -> bool:
+        """Count one boot more."""
+        minute = int(now.timestamp()) // 60
+        if minute != self._minute:
+            self._minute, self._boots = minute, 0
+        self._boots += 1
+        return self._boots > 100
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """What the operator of this system decided about the conversation."""
@@ -58,12 +75,14 @@ class Policy:
     outside: Outside = field(default_factory=Outside, repr=False)  # Who is asked about certificates.
     boot_patience: float = 10.0  # s, until a 1.6 station that talks without a boot is asked for it.
     jitter: float = 0.2  # Spreads the intervals of stations that came back together.
+    rush: Rush = field(default_factory=Rush, repr=False)
     random: Callable[[], float] = field(default=random, repr=False)
 
-    def interval(self, accepted: bool) -> int:
-        """Seconds until the next heartbeat (or boot), a whole number above zero (T45)."""
+    def interval(self, accepted: bool, now: datetime) -> int:
+        """Seconds until the next heartbeat (or boot), a whole number above zero (T45); spread out in a rush (rule 22)."""
         base = self.heartbeat_interval if accepted else self.retry_interval
-        return max(1, round(base * (1 + self.jitter * (2 * self.random() - 1))))
+        spread = self.jitter * (2 * self.random() - 1) if self.rush.felt(now) else 0.0
+        return max(1, round(base * (1 + spread)))
 
 
 class Context:

@@ -62,7 +62,7 @@ def _booted(ctx: Context, boot: Boot) -> tuple[str, int]:
     """
     admission = ctx.station.admission
     if ctx.station.is_booted_as(boot):
-        return REGISTRATION[admission], ctx.policy.interval(admission == "accepted")
+        return REGISTRATION[admission], ctx.policy.interval(admission == "accepted", ctx.now)
     ctx.unit.booted = boot
     ctx.unit.quirk = ctx.policy.quirks.of(boot.vendor, boot.model, boot.firmware, ctx.station.identity)
     ctx.unit.registration = admission
@@ -72,7 +72,7 @@ def _booted(ctx: Context, boot: Boot) -> tuple[str, int]:
             serial=boot.serial,
         )
     )  # fmt: skip
-    return REGISTRATION[admission], ctx.policy.interval(admission == "accepted")
+    return REGISTRATION[admission], ctx.policy.interval(admission == "accepted", ctx.now)
 
 
 def wire_time(ctx: Context) -> datetime | str:

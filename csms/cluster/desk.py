@@ -136,6 +136,10 @@ class Desk:
         """Whether the station is not connected here."""
         return self._line_of(target.id) is None
 
+    async def held_elsewhere(self, station: int) -> bool:
+        """Whether another node holds the station."""
+        return self._line_of(station) is None and self.routes is not None and await self.routes.held(station)
+
     def station_ready(self, station_id: int) -> None:
         """The station has come, or was told whether it may work here: who waits for it looks again."""
         for news in self._awaited.pop(station_id, ()):
@@ -171,7 +175,7 @@ class Desk:
 
     async def _is_nowhere(self, station: int) -> bool:
         """Whether the station is connected to no node, so that the outcome is certain."""
-        return self._line_of(station) is None and (self.routes is None or not await self.routes.held(station))
+        return self._line_of(station) is None and not await self.held_elsewhere(station)
 
     async def _carry_out(self, order: _Order) -> Command:
         command = await self._record(order)

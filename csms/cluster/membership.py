@@ -51,6 +51,8 @@ class Membership:
         self.leader: int | None = None
         self.buried = 0  # Nodes whose stations this one has marked away.
         self.taken_over = 0  # Stations that came here while another node held them.
+        self.others = 0  # Nodes that live beside it.
+        self.on_others: Callable[[int], None] = lambda others: None
         self.on_taken: Callable[[int, int], None] = lambda station_id, former: None
         self._nodes = nodes
         self._name = name
@@ -153,6 +155,9 @@ class Membership:
             self._since = began
         self._renewed = began
         self.leader = renewed.leader
+        if renewed.others != self.others:
+            self.others = renewed.others
+            self.on_others(self.others)
         if not self._looked:
             self._looked = renewed.now
         for change in await self._nodes.changed(self.id, self._looked - _OVERLAP):

@@ -105,10 +105,10 @@ def password_of(headers: Headers, identity: str) -> bytes | None:
 
 
 def spellings(password: bytes) -> list[bytes]:
-    """The password as it may have been kept: a 1.6 key is bytes that are written as hex, and stations send either (T73)."""
+    """The password as it may have been kept: a 1.6 key is bytes that are written as hex, in any case, and stations send either (T73)."""
     found = [password, password.hex().encode(), password.hex().upper().encode()]
     with suppress(ValueError):
-        found.append(bytes.fromhex(password.decode("ascii")))
+        found += [bytes.fromhex(password.decode("ascii")), password.lower(), password.upper()]
     return found
 
 

@@ -62,6 +62,8 @@ def violation(action: Action, payload: object, response: bool = False) -> OcppEr
 def _translated(error: jsonschema_rs.ValidationError) -> OcppError:
     path = list(error.instance_path)
     keyword = error.kind.name
+    if keyword == "required":
+        path.append(error.kind.property)
     fault = _FAULTS.get(keyword, Fault.PROPERTY)
     if keyword == "type" and not path:
         fault = Fault.FORMAT  # The payload itself is not an object.

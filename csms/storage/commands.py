@@ -134,6 +134,14 @@ def end_forgotten(connection: sa.Connection, now: datetime) -> None:
     settle_unknown(connection, list(connection.execute(pending).scalars()), now)
 
 
+def end_lost(connection: sa.Connection, before: datetime, now: datetime, most: int) -> int:
+    """End commands that have been open since longer than anybody can wait: whoever had them under way is no more."""
+    lost = sa.select(commands.c.id).where(commands.c.status == "pending", commands.c.created_at < before)
+    ids = list(connection.execute(lost.order_by(commands.c.created_at).limit(most)).scalars())
+    settle_unknown(connection, ids, now)
+    return len(ids)
+
+
 def settle_unknown(connection: sa.Connection, ids: list[int], now: datetime) -> None:
     """End these commands where they are still open."""
     query = (

@@ -48,6 +48,7 @@ class Renewed(NamedTuple):
     now: int  # µs, the database's clock.
     leader: int  # The longest-serving node that lives.
     lapsed: list[int]  # Nodes whose lease has run out.
+    others: int  # Nodes that live beside it.
 
 
 class Claimed(NamedTuple):
@@ -92,8 +93,8 @@ class Nodes:
         found = await self._database.lookups.rows(_NODES)
         # One that is lost and whose lease holds is being buried by itself, or by somebody else.
         lapsed = [row.id for row in found if row.alive_until < row.now and row.id != node]
-        leader = min((row.id for row in found if not row.lost and row.alive_until >= row.now), default=node)
-        return Renewed(rows[0].now, leader, lapsed)
+        living = {row.id for row in found if not row.lost and row.alive_until >= row.now}
+        return Renewed(rows[0].now, min(living, default=node), lapsed, len(living - {node}))
 
     async def claim(self, node: int, stations: Collection[int]) -> dict[int, Claimed]:
         """Take these stations; none if the node was declared lost. What former holders wrote can be read then."""

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 import structlog
 
 from csms.domain.ports import StorageUnavailable
+from csms.storage.commands import end_lost
 from csms.storage.database import Database
 from csms.storage.history import file_changes
 from csms.storage.partitions import drop_oldest, make_ahead
@@ -23,6 +24,7 @@ from csms.storage.thinning import thin
 _SLICE = 500  # Rows deleted at a time: stations wait for the same writer.
 _BREATH = 0.01  # s between slices
 _EVERY = 3600.0  # s
+_LONGEST_WAIT = timedelta(days=1, minutes=30)  # That a command is under way: a day in its queue, then its answer.
 _SOON = 60.0  # s until it is tried again where it failed.
 
 log = structlog.get_logger()
@@ -90,6 +92,7 @@ class Upkeep:
             done["samples_thinned"] = await thin(self._database, now - keep.samples_full, keep.thinned)
         done["station_log"] = await self._forget(station_log, station_log.c.received_at, now - keep.log)
         done["unmatched"] = await self._forget(unmatched, unmatched.c.received_at, now - keep.log)
+        done["commands_lost"] = await self._repeated(lambda each, most: end_lost(each, now - _LONGEST_WAIT, now, most))
         done["commands"] = await self._forget(commands, commands.c.created_at, now - keep.commands)
         return done
 

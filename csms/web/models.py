@@ -129,8 +129,16 @@ class StationChange(Request):
     current: Literal["AC", "DC"] | None = None
     max_power_w: int | None = Field(None, ge=0, le=100_000_000, description="W that it gives in all.")
     security_profile: int | None = Field(
-        None, ge=1, le=3, description="The lowest that is let in; it rises by itself when the station comes in higher."
-    )
+        None, ge=1, le=3,
+        description="The lowest that is let in; it rises by itself when the station comes in higher. null: any.",
+    )  # fmt: skip
+
+    @field_validator("admission", "strict")
+    @classmethod
+    def _there(cls, value: Any) -> Any:
+        if value is None:
+            raise ValueError("cannot be null: leave it out to keep it as it is")
+        return value
 
 
 class ImportReport(Shape):

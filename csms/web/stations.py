@@ -134,7 +134,7 @@ async def put_station(
     except ValueError as error:
         raise Problem(422, str(error)) from None
     existing = await services.queries.station(operator, id)
-    columns = change.model_dump(exclude_unset=True, exclude={"password", "location"}, exclude_none=True)
+    columns = change.model_dump(exclude_unset=True, exclude={"password", "location"})
     if "location" in change.model_fields_set:
         columns["location_id"] = await _location(services, operator, change.location)
     password = change.password

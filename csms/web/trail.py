@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import Field
 
 from csms.domain.trail import Direction, Exchange, ExchangeOutcome, TooManyTraces
-from csms.storage.paging import BadCursor
+from csms.storage.paging import BadCursor, Row
 from csms.web.access import Reader, Steerer
 from csms.web.models import Moment, Request, Shape
 from csms.web.paging import Page
@@ -49,7 +49,7 @@ class TraceView(Shape):
     until: datetime | None = Field(None, description="null: the station is not traced.")
 
 
-@router.get("/stations/{id}/messages", tags=["trail"])
+@router.get("/stations/{id}/messages", tags=["trail"], responses=described(409))
 async def show_messages(
     id: str, services: ServicesOf, caller: Reader, operator: Operator = None, action: str | None = None,
     limit: Limit = 100, cursor: Cursor = None,
@@ -59,28 +59,30 @@ async def show_messages(
     They are kept in memory, for all stations of this node together (`trail_bytes`), without heartbeats; all of them for
     a station that is traced.
     """
-    station = await find_station(services, caller, operator, id)
+    station = await _held_here(services, await find_station(services, caller, operator, id))
     found = services.trail.of(station["number"], before=_number(cursor), action=action)
     own = itertools.takewhile(lambda exchange: exchange.at >= station["created_at"], found)  # Numbers are used again.
     return _page(own, limit)
 
 
-@router.get("/sessions/{id}/messages", tags=["trail"])
+@router.get("/sessions/{id}/messages", tags=["trail"], responses=described(409))
 async def show_session_messages(
     id: int, services: ServicesOf, caller: Reader, limit: Limit = 100, cursor: Cursor = None
 ) -> Page[MessageView]:
     """The latest messages that concern a session, as far as they are still kept."""
     session = await find_session(services, caller, id)
-    station = await find_station(services, caller, session["operator"], session["station_id"])
+    station = await _held_here(
+        services, await find_station(services, caller, session["operator"], session["station_id"])
+    )
     concerns = _about(session["station_transaction_id"], session["received_at"], session["ended_at"])
     found = services.trail.of(station["number"], before=_number(cursor))
     return _page(filter(concerns, found), limit)
 
 
-@router.get("/stations/{id}/trace", tags=["trail"])
+@router.get("/stations/{id}/trace", tags=["trail"], responses=described(409))
 async def show_trace(id: str, services: ServicesOf, caller: Reader, operator: Operator = None) -> TraceView:
     """Until when everything that the station says is kept."""
-    station = await find_station(services, caller, operator, id)
+    station = await _held_here(services, await find_station(services, caller, operator, id))
     until = services.trail.traced_until(station["number"])
     return TraceView(until=None if until is None else datetime.fromtimestamp(until, UTC))
 
@@ -90,7 +92,7 @@ async def trace_station(
     id: str, change: TraceChange, services: ServicesOf, caller: Steerer, operator: Operator = None
 ) -> TraceView:
     """Keep everything that the station says until then, heartbeats too, in 4 MiB of its own."""
-    station = await find_station(services, caller, operator, id)
+    station = await _held_here(services, await find_station(services, caller, operator, id))
     if not services.clock() < change.until <= services.clock() + _LONGEST:
         raise Problem(422, "A trace ends within a week from now.", path="until")
     try:
@@ -100,12 +102,22 @@ async def trace_station(
     return TraceView(until=change.until)
 
 
-@router.delete("/stations/{id}/trace", tags=["trail"], status_code=204)
+@router.delete("/stations/{id}/trace", tags=["trail"], status_code=204, responses=described(409))
 async def end_trace(id: str, services: ServicesOf, caller: Steerer, operator: Operator = None) -> None:
     """Keep no more than of other stations. What was kept can still be read for a while."""
-    station = await find_station(services, caller, operator, id)
+    station = await _held_here(services, await find_station(services, caller, operator, id))
     if services.trail.traced_until(station["number"]) is not None:
         services.trail.trace(station["number"], services.clock().timestamp())
+
+
+async def _held_here(services: Services, station: Row) -> Row:
+    """The station, unless another node holds it: what it says is kept in that node's memory."""
+    if await services.desk.held_elsewhere(station["number"]):
+        raise Problem(
+            409,
+            f"Station {station['id']!r} is connected to another node, which keeps its messages: ask that node's API.",
+        )
+    return station
 
 
 def _page(found: Iterable[Exchange], limit: int) -> Page[MessageView]:

@@ -139,3 +139,13 @@ async def test_node_that_leaves_is_missed_by_nobody(nodes: list[Node], database:
     await first.membership.leave()
     await until(lambda: second.membership.leads)
     assert second.membership.buried == 0
+
+
+async def test_each_node_knows_how_many_live_beside_it(nodes: list[Node]):
+    told: list[int] = []
+    nodes[0].membership.on_others = told.append
+    await until(lambda: [node.membership.others for node in nodes] == [1, 1])
+    await nodes[1].stop()
+    await nodes[1].membership.leave()
+    await until(lambda: nodes[0].membership.others == 0)
+    assert told[-1] == 0

@@ -13,6 +13,7 @@ from csms.gateway.admission import (
     address_of,
     chosen_version,
     password_of,
+    spellings,
     unauthorized,
 )  # fmt: skip
 from csms.ocpp.catalogue import Version
@@ -154,3 +155,13 @@ def test_S1_client_is_never_told_what_was_wrong():
     told = {unauthorized(reason).text for reason in ("wrong password", "no credentials")}
     assert len(told) == 1
     assert "WWW-Authenticate" in unauthorized("x").headers
+
+
+@pytest.mark.parametrize("sent", [b"00aabbccddeeff11", b"00AABBCCDDEEFF11", bytes.fromhex("00aabbccddeeff11")])
+@pytest.mark.parametrize("kept", [b"00aabbccddeeff11", b"00AABBCCDDEEFF11", bytes.fromhex("00aabbccddeeff11")])
+def test_T73_key_in_hex_is_the_same_in_any_case_and_as_bytes(sent, kept):
+    assert kept in spellings(sent)
+
+
+def test_T73_password_that_is_no_hex_is_compared_with_its_case():
+    assert b"PASSWORD" not in spellings(b"password")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -350,9 +351,13 @@ async def test_rule_22_T41_no_boot_is_expected_after_a_reconnect_or_our_restart(
     await still_talks(await again.connect(version="2.0.1"))
 
 
-def test_rule_22_intervals_are_spread_out():
-    seen = {Policy(random=lambda share=share / 10: share).interval(True) for share in range(11)}
+def test_rule_22_intervals_are_spread_out_when_many_stations_boot_at_once():
+    shares = iter(range(11))
+    policy = Policy(random=lambda: next(shares) / 10)
+    assert {policy.interval(True, NOW) for _ in range(100)} == {300}, "as configured"
+    seen = {policy.interval(True, NOW) for _ in range(11)}
     assert len(seen) == 11 and min(seen) == 240 and max(seen) == 360
+    assert policy.interval(True, NOW + timedelta(minutes=1)) == 300, "the rush is over"
 
 
 async def test_rule_23_offline_queue_is_taken_in_order_with_its_own_times(server):

@@ -69,6 +69,16 @@ async def events(network: Topology, identity: str = "CS-1") -> list[str]:
     return [event["type"] for (text,) in rows for event in json.loads(text)]
 
 
+async def test_messages_are_read_on_the_node_that_holds_the_station(network: Topology):
+    async with station_on(network, 1):
+        async with network.http(1) as http:
+            assert (await http.get("/api/v1/stations/CS-1/messages")).json()["items"][0]["action"] == "BootNotification"
+        async with network.http(0) as http:
+            for path in ("messages", "trace"):
+                told = await http.get(f"/api/v1/stations/CS-1/{path}")
+                assert told.status_code == 409 and "another node" in told.json()["detail"]
+
+
 async def test_command_reaches_the_node_that_holds_the_socket(network: Topology):
     async with station_on(network, 1) as station:
         status, command = await reset(network, 0)

@@ -29,7 +29,7 @@ def test_a_valid_payload_has_no_violation() -> None:
 @pytest.mark.parametrize(
     ("payload", "fault", "place"),
     [
-        ({"chargePointVendor": "v"}, Fault.OCCURRENCE, "payload"),
+        ({"chargePointVendor": "v"}, Fault.OCCURRENCE, "chargePointModel"),
         (BOOT | {"chargePointModel": 1}, Fault.TYPE, "chargePointModel"),
         (BOOT | {"chargePointModel": None}, Fault.TYPE, "chargePointModel"),
         (BOOT | {"chargePointModel": "m" * 21}, Fault.PROPERTY, "chargePointModel"),

@@ -87,6 +87,22 @@ async def test_old_readings_go_and_sessions_stay(database, station, rows):
     assert await rows("SELECT count(*) FROM sessions") == [(1,)]
 
 
+async def test_command_that_nobody_can_be_waiting_for_any_longer_ends_as_unknown(database, station, rows):
+    """Its command line was killed, or it stood open before nodes kept errands."""
+    for number, age in enumerate((timedelta(hours=23), timedelta(hours=25)), 1):
+        fields = {
+            "id": number, "operator_id": 1, "station_id": 1, "action": "Reset", "request": "{}", "status": "pending",
+            "created_at": NOW - age,
+        }  # fmt: skip
+        await database.writer.run(
+            lambda connection, fields=fields: connection.execute(sa.insert(commands).values(fields)) and None
+        )
+    assert (await tended(database).once())["commands_lost"] == 1
+    assert await rows("SELECT status FROM commands ORDER BY id") == [("pending",), ("unknown",)]
+    assert len(await rows("SELECT id FROM outbox WHERE events LIKE '%command.settled%'")) == 1
+    assert (await tended(database).once())["commands_lost"] == 0
+
+
 async def test_logs_and_commands_are_forgotten_in_small_portions(database, station, rows, monkeypatch):
     monkeypatch.setattr(upkeep, "_SLICE", 2)
     for days in (500, 450, 401, 399, 0):

@@ -60,7 +60,7 @@ async def test_id_of_ours_is_given_when_left_out(api, station) -> None:
     ("action", "body", "path"),
     [
         ("Reset", {"type": "Lukewarm"}, "type"),
-        ("Reset", {}, "payload"),
+        ("Reset", {}, "type"),
         ("Reset", {"type": "Hard", "extra": 1}, "payload"),
         ("ReserveNow", {"connectorId": "x", "expiryDate": "2030-01-01T00:00:00Z", "idTag": "T"}, "connectorId"),
         ("Reset", [1], "payload"),

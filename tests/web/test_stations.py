@@ -81,12 +81,6 @@ async def test_wrong_change_changes_nothing(system: System, api, change) -> None
     assert await system.records.known("default", "CS-1") is None
 
 
-async def test_null_leaves_a_field_as_it_is(api) -> None:
-    await put(api, admission="pending", strict=True)
-    changed = await put(api, admission=None, strict=None)
-    assert (changed["admission"], changed["strict"]) == ("pending", True)
-
-
 async def test_connected_station_follows_a_change_at_once(system: System, api) -> None:
     await put(api)
     await connect(system, "CS-1", JoinedLine())
@@ -309,3 +303,11 @@ async def test_station_is_forgotten_unless_it_was_used(system: System, api) -> N
     assert_problem(await api.delete(f"{STATIONS}/CS-1"), 409, "sessions")
     await system.database.writer.run(lambda c: c.exec_driver_sql("UPDATE stations SET connected_at = 1") and None)
     assert_problem(await api.delete(f"{STATIONS}/CS-1"), 409, "connected")
+
+
+async def test_null_takes_a_setting_back_where_it_may_be_none(api) -> None:
+    await api.put("/api/v1/stations/CS-N", json={"security_profile": 2, "current": "DC", "max_power_w": 50_000})
+    told = (await api.put("/api/v1/stations/CS-N", json={"security_profile": None, "current": None})).json()
+    assert (told["security_profile"], told["current"], told["max_power_w"]) == (None, None, 50_000)
+    for name in ("strict", "admission"):
+        assert_problem(await api.put("/api/v1/stations/CS-N", json={name: None}), 422, name)
