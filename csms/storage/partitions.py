@@ -72,3 +72,9 @@ def drop_oldest(connection: sa.Connection, table: str, before: datetime) -> str 
     connection.execute(_AT_ONCE)
     connection.execute(sa.text(f"DROP TABLE {found[0].name}"))
     return found[0].name
+
+
+def forget_strays(connection: sa.Connection, table: str, column: str, before: datetime, most: int) -> int:
+    """Delete old rows for which there was no partition when they came; how many."""
+    old = f"SELECT ctid FROM {table}_default WHERE {column} < {to_us(before)} LIMIT {most}"
+    return connection.execute(sa.text(f"DELETE FROM {table}_default WHERE ctid IN ({old})")).rowcount

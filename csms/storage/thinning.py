@@ -37,6 +37,10 @@ _UPTO = sa.text(
     "WHERE received_at < :until"
 )
 _WITHIN = "received_at >= :begin AND received_at < :end"
+_DAY = 86_400_000_000  # µs
+_ANY = sa.text(f"SELECT 1 FROM samples WHERE {_WITHIN} LIMIT 1").bindparams(
+    *(sa.bindparam(name, type_=sa.BigInteger) for name in ("begin", "end"))
+)
 _THIN = sa.text(
     f"DELETE FROM samples WHERE {_WITHIN} AND (tableoid, ctid) IN ({_superfluous('tableoid, ctid', _WITHIN)})"
 ).bindparams(*(sa.bindparam(name, type_=sa.BigInteger) for name in ("begin", "end", "every")))
@@ -79,6 +83,9 @@ async def _thin_postgres(database: Database, before: int, every: int) -> int:
         return 0
     begin = begin // every * every
     while begin + every <= before:
+        if not await _one(database, _ANY, begin=begin, end=begin + _DAY):
+            begin += _DAY // every * every  # Nothing came on that day, as while the system was away.
+            continue
 
         def job(connection: sa.Connection, begin: int = begin) -> int:
             found = connection.execute(_THIN, {"begin": begin, "end": begin + every, "every": every}).rowcount

@@ -17,7 +17,7 @@ from csms.domain.ports import StorageUnavailable
 from csms.storage.commands import end_lost
 from csms.storage.database import Database
 from csms.storage.history import file_changes
-from csms.storage.partitions import drop_oldest, make_ahead
+from csms.storage.partitions import drop_oldest, forget_strays, make_ahead
 from csms.storage.tables import commands, samples, station_log, status_archive, unmatched
 from csms.storage.thinning import thin
 
@@ -103,6 +103,9 @@ class Upkeep:
         )
         while await self._database.upkeep(lambda connection: drop_oldest(connection, table, before)):
             done["partitions_dropped"] += 1
+        done["strays"] += await self._repeated(
+            lambda connection, most: forget_strays(connection, table, "received_at", before, most)
+        )
 
     async def _forget(self, table: sa.Table, at: sa.Column, before: datetime) -> int:
         """Delete from the oldest end, which ids are in the order of, for as long as it is old."""

@@ -70,6 +70,18 @@ async def test_thinning_goes_on_where_it_was_and_changes_nothing_twice(database,
     assert [done["samples_thinned"] for done in (first, again, later)] == [2, 0, 2]
 
 
+async def test_thinning_passes_over_years_in_which_nothing_came(database, station, rows):
+    """A window of five minutes at a time it would be at it for long."""
+    await database.writer.commit(unit_of(station, session(1)))
+    for years in (6, 1):
+        await database.writer.commit(metered(station, NOW - years * 365 * DAY, 1, 0, 1))
+    asked: list[str] = []
+    sa.event.listen(database.reader.sync_engine, "before_cursor_execute", lambda *told: asked.append(told[2]))
+    await tended(database, samples=9999 * DAY).once()
+    assert await rows("SELECT count(*) FROM samples") == [(2,)]
+    assert len(asked) < 5000
+
+
 async def test_thinning_can_be_switched_off(database, station, rows):
     await database.writer.commit(metered(station, NOW - 8 * DAY, None, 0, 1, 2))
     await tended(database, thinned=timedelta(0)).once()
