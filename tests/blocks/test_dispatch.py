@@ -13,7 +13,7 @@ from csms.ocpp import v16 as messages_16
 from csms.ocpp.catalogue import Version, actions
 from csms.ocpp.errors import Fault, OcppError
 from csms.ocpp.frames import Call
-from tests.blocks.conversation import Conversation
+from tests.blocks.conversation import NOON, Conversation
 
 
 async def refusal(station: Conversation, action: str, payload: dict | None = None) -> Fault:
@@ -141,9 +141,11 @@ async def test_unit_is_made_when_something_changes(v16):
     ("random", "accepted", "interval"),
     [(0.5, True, 300), (0.0, True, 240), (1.0, True, 360), (0.5, False, 60), (0.0, False, 48)],
 )
-def test_T45_intervals_are_spread_around_their_mean(random, accepted, interval):
-    assert Policy(random=lambda: random).interval(accepted) == interval
+def test_T45_intervals_are_spread_around_their_mean_in_a_rush(random, accepted, interval):
+    policy = Policy(random=lambda: random)
+    assert {policy.interval(accepted, NOON) for _ in range(100)} == {300 if accepted else 60}
+    assert policy.interval(accepted, NOON) == interval
 
 
 def test_T45_interval_is_never_zero():
-    assert Policy(heartbeat_interval=0).interval(True) == 1
+    assert Policy(heartbeat_interval=0).interval(True, NOON) == 1
