@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -49,7 +50,7 @@ async def test_D7_damaged_database_is_not_served_from(make_server) -> None:
 
 async def test_D7_database_damaged_while_it_serves(make_server) -> None:
     """No answer to what cannot be kept; what is sound goes on; the operator is told what to do."""
-    server = await make_server()
+    server = await make_server(storage_patience=2)
     client = await station(server)
     await client.boot()
     await server.kill()
@@ -60,6 +61,8 @@ async def test_D7_database_damaged_while_it_serves(make_server) -> None:
     damage(server.path, "sessions")
     assert "currentTime" in await client.call("Heartbeat")
     await client.send("StartTransaction", START)
+    async with asyncio.timeout(30):  # Its deadline comes five seconds after the storage's patience.
+        await client.socket.wait_closed()
     assert await client.rest() == []
     assert await client.closed() == 1013
     with pytest.raises(InvalidStatus) as refused:

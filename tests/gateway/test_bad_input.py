@@ -149,7 +149,7 @@ async def test_I2_nothing_that_is_no_number_is_ever_stored(server, value):
 
 @pytest.mark.parametrize(
     "frame",
-    [b"[" * DEEP, data("[" * 50_000 + "]" * 50_000), status("connectorId", DIGITS)],
+    [b"[" * DEEP, data("[" * 50_000 + "]" * 50_000), status("connectorId", DIGITS * 15)],
     ids=["depth", "payload", "digits"],
 )
 async def test_I2_neighbour_is_answered_in_the_midst_of_many_traps(quick, frame):
