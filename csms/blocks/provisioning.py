@@ -58,7 +58,7 @@ def _booted(ctx: Context, boot: Boot) -> tuple[str, int]:
     """Take the operator's decision over as the station's registration; it outlives connection and restart (T41).
 
     One that waits repeats its boot for days, and an accepted one may be asked for it: what says nothing new changes
-    nothing. A station that has restarted comes with a new connection.
+    nothing (`Station.is_booted_as`). A 1.6 station that has restarted comes with a new connection.
     """
     admission = ctx.station.admission
     if ctx.station.is_booted_as(boot):
