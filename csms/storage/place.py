@@ -40,7 +40,9 @@ _REMEDIES = {
 
 
 def remedy(error: BaseException | None) -> str:
-    """What to do about an error of SQLite."""
+    """What to do about an error of a database."""
+    if not isinstance(error, sqlite3.Error):
+        return "Look at the database's server, its locks, its disk, and at the way to it."
     code = getattr(error, "sqlite_errorcode", None) or 0
     return _REMEDIES.get(
         code & 0xFF, "Look for the error's words in SQLite's documentation."

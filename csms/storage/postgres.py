@@ -25,6 +25,7 @@ from csms.domain.ports import Outdated, StorageUnavailable
 from csms.domain.unit import Unit
 from csms.storage.fate import Connect, Fate, Unregistered
 from csms.storage.nodes import UNHELD, holding_lock
+from csms.storage.place import remedy
 from csms.storage.postgres_sql import LOCK_ALL, laid_ready, sql_of
 from csms.storage.rows import INSERT_EVENTS, Statement, latest, rows_of
 
@@ -43,7 +44,8 @@ _TRIES, _TRIES_TAKEN = 20, 3  # Of a job that others come in between of.
 _ABOUT_THE_DATABASE = ("08", "25", "28", "3D", "40", "53", "55", "57", "58", "F0", "XX")
 _IN_BETWEEN = ("40001", "40P01")  # Serialization failure, deadlock.
 _TAKEN = "23505"  # A unique key: somebody else inserted what a job had looked for in vain.
-_AWAY = (OSError, EOFError, asyncpg.PostgresError, asyncpg.InterfaceError)
+# The last: PostgreSQL said goodbye, and the end of the connection has not come yet.
+_AWAY = (OSError, EOFError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 log = structlog.get_logger()
 
@@ -323,8 +325,7 @@ class PostgresWriter:
 
     def _ill(self, error: BaseException) -> None:
         if not self.failing:
-            remedy = "look at the PostgreSQL server, its locks, its disk, and at the way to it"
-            log.error("storage.failing", error=str(error) or type(error).__name__, remedy=remedy)
+            log.error("storage.failing", error=str(error) or type(error).__name__, remedy=remedy(error))
         self.failing = True
 
     def _well(self) -> None:

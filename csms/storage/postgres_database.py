@@ -97,7 +97,7 @@ async def migrate_postgres(url: str) -> tuple[str | None, str]:
         raise DatabaseError(
             f"{shown(url)} was written by a newer version of this program ({error}). Use that one."
         ) from error
-    except (OSError, sa.exc.DBAPIError, asyncpg.PostgresError) as error:
+    except (OSError, sa.exc.DBAPIError, asyncpg.PostgresError, asyncpg.InternalClientError) as error:
         cause = getattr(error, "orig", None) or error
         raise DatabaseError(
             f"{shown(url)} cannot be used ({cause}). Is PostgreSQL running there, and may this user use the database?"
@@ -133,11 +133,21 @@ def _engine(
     command: float | None = _COMMAND, pooled: bool = True,
 ) -> AsyncEngine:  # fmt: skip
     pool = {"pool_size": size, "max_overflow": 0, "pool_timeout": 60} if pooled else {"poolclass": sa.NullPool}
-    return create_async_engine(
+    engine = create_async_engine(
         sa.make_url(url).set(drivername="postgresql+asyncpg"), **pool,
         isolation_level=isolation_level, pool_pre_ping=isolation_level == "SERIALIZABLE",
         connect_args={"server_settings": settings, "timeout": _CONNECT, "command_timeout": command},
     )  # fmt: skip
+    sa.event.listen(engine.sync_engine, "handle_error", _leave_after_a_goodbye, retval=True)
+    return engine
+
+
+def _leave_after_a_goodbye(failure: sa.engine.ExceptionContext) -> BaseException | None:
+    """PostgreSQL announced the end of a connection that is still open: SQLAlchemy does not know the driver's error."""
+    if not isinstance(failure.original_exception, asyncpg.InternalClientError):
+        return None
+    failure.is_disconnect = True
+    return ConnectionError(str(failure.original_exception))
 
 
 def _make_durable(engine: AsyncEngine) -> None:

@@ -18,6 +18,7 @@ class Proxy:
         self.commits = 0
         self.at_commit: Callable[[], str] = lambda: "pass"  # cut before · cut behind · cut its reply · hold · pass
         self.held = asyncio.Event()  # Set when a commit is held back.
+        self.tells_of_ends = True  # Whether who asks sees at once that the other end is gone.
         self._target = target
         self._writers: set[asyncio.StreamWriter] = set()
         self._flowing = asyncio.Event()
@@ -103,4 +104,5 @@ class Proxy:
                 await self._flowing.wait()
                 writer.write(data)
                 await writer.drain()
-        writer.transport.abort()
+        if self.tells_of_ends:
+            writer.transport.abort()

@@ -31,7 +31,7 @@ async def test_D6_full_disk_is_survived_without_a_false_word(make_server, tmp_pa
     await server.kill()
     disk.lose_power()
     verdict = await fleet.verdict()
-    assert verdict["acknowledged_lost"] == 0 and not any(verdict["findings"].values()), verdict
+    assert verdict["examples"] == {} and verdict["acknowledged_lost"] == 0
     assert verdict["messages_acknowledged"] > 50
     assert fleet.refused() == [], "a transaction message was answered with an error"
     assert summary["unacknowledged"] == 0, "all was taken once there was room"

@@ -72,6 +72,6 @@ async def test_D7_server_under_load_recovers_from_a_disk_that_fails_now_and_then
     await server.kill()
     disk.lose_power()
     verdict = await fleet.verdict()
-    assert verdict["acknowledged_lost"] == 0 and not any(verdict["findings"].values()), verdict
+    assert verdict["examples"] == {} and verdict["acknowledged_lost"] == 0
     assert fleet.refused() == []
     server.assert_sound()

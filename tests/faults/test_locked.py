@@ -31,7 +31,7 @@ async def assert_nothing_lost(server: FaultyServer, fleet: Fleet) -> None:
     await fleet.finished()
     await server.kill()
     verdict = await fleet.verdict()
-    assert verdict["acknowledged_lost"] == 0 and not any(verdict["findings"].values()), verdict
+    assert verdict["examples"] == {} and verdict["acknowledged_lost"] == 0
     assert verdict["messages_acknowledged"] > 50
     assert fleet.refused() == [], "a transaction message was answered with an error"
     server.assert_sound()

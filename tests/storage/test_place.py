@@ -73,4 +73,5 @@ def test_each_error_has_its_own_remedy(name: str, told: str):
 
 
 def test_unknown_error_is_not_blamed_on_anything():
-    assert "documentation" in remedy(OSError("words")) and "documentation" in remedy(None)
+    assert "documentation" in remedy(sqlite3.OperationalError("words"))
+    assert "server" in remedy(OSError("words")) and "server" in remedy(None)
