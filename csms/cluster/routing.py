@@ -77,8 +77,8 @@ class Routes:
             holder = await self._nodes.holder(station)
             if holder is None or holder.node == own:
                 return None
-            if own is None:  # A command of the command line, without a server on this machine.
-                raise Unroutable(f"The station is connected to node {holder.node}: ask a node, with --server URL.")
+            if own is None:
+                raise Unroutable(f"The station is connected to node {holder.node}, and this process is no node now.")
             if self._bus is None:
                 raise Unroutable(
                     f"The station is connected to node {holder.node}. Nodes need CSMS_MQTT_URL to reach each other."

@@ -13,6 +13,7 @@ from csms.blocks.asking import LIST, Path, with_ids
 from csms.domain.asked import Change
 from csms.domain.commands import Command
 from csms.domain.events import CommandSettled
+from csms.domain.ports import StorageUnavailable
 from csms.storage.changes import keep, next_id, next_list_version
 from csms.storage.database import Database
 from csms.storage.listings import COMMAND
@@ -22,11 +23,17 @@ from csms.storage.tables import commands, operators, outbox, stations
 _encode = msgspec.json.Encoder().encode
 _JSON = ("request", "response", "error")
 _AS_THEY_ARE = tuple(name for name in Command.__struct_fields__ if name not in _JSON)
-_ERRAND = sa.text("INSERT INTO errands (command_id, node) VALUES (:command, :node)")
+_LIVES = "EXISTS (SELECT FROM nodes WHERE id = :node AND lost_at IS NULL)"
+_ERRAND = sa.text(f"INSERT INTO errands (command_id, node) SELECT :command, :node WHERE {_LIVES}")
 _ERRAND_DONE = sa.text("DELETE FROM errands WHERE command_id = :command AND node = :node")
 _TAKE_OVER = sa.text("UPDATE errands SET node = :node WHERE command_id = :command AND node = :origin AND NOT revoked")
+_ALIVE = sa.text(f"SELECT {_LIVES}")
 _REVOKE = sa.text("UPDATE errands SET revoked = true WHERE command_id = :command AND node = :node")
+_FORGET_ERRANDS = sa.text("DELETE FROM errands e WHERE NOT EXISTS (SELECT FROM nodes n WHERE n.id = e.node)")
 
+
+_LOST = "the other nodes take this one for lost"
+_NO_NODE = "this process is none of the nodes now: send commands to one of them, with --server URL"
 
 # What has to hold, and is done, in the transaction that records the command of this id.
 Claim = Callable[[sa.Connection, int], bool]
@@ -37,7 +44,10 @@ class Taken(Exception):
 
 
 class CommandLog:
-    """Writes commands through the writer and reads them back."""
+    """Writes commands through the writer and reads them back.
+
+    Of several nodes each open command is the errand of one that lives: who buries a node ends its errands.
+    """
 
     def __init__(self, database: Database, node: Callable[[], int | None] | None = None):
         """`node`: the number of this node, where there are several: whose errand each command is, is kept then."""
@@ -72,8 +82,10 @@ class CommandLog:
                     request=_text(request), status=command.status, created_at=command.created_at,
                 )
             )  # fmt: skip
-            if self._node is not None and (node := self._node()) is not None:
-                connection.execute(_ERRAND, {"command": command.id, "node": node})
+            if self._node is not None:
+                errand = {"command": command.id, "node": self._number()}
+                if not connection.execute(_ERRAND, errand).rowcount:
+                    raise StorageUnavailable(_LOST)
             return number
 
         return await self._database.writer.run(job)
@@ -86,8 +98,8 @@ class CommandLog:
         event = CommandSettled(at=command.settled_at, command=command.id, action=command.action, status=command.status)
 
         def job(connection: sa.Connection) -> bool:
-            if self._node is not None and (node := self._node()) is not None:
-                mine = connection.execute(_ERRAND_DONE, {"command": command.id, "node": node})
+            if self._node is not None:
+                mine = connection.execute(_ERRAND_DONE, {"command": command.id, "node": self._number()})
                 if not mine.rowcount:
                     return False
             done = connection.execute(
@@ -113,13 +125,25 @@ class CommandLog:
 
     async def take_over(self, command_id: int, origin: int) -> bool:
         """Make the errand of the node `origin` ours; False when it is not its errand any longer. At most one takes it."""
-        values = {"command": command_id, "origin": origin, "node": self._node()}
-        return await self._database.writer.run(lambda connection: bool(connection.execute(_TAKE_OVER, values).rowcount))
+        values = {"command": command_id, "origin": origin, "node": self._number()}
+
+        def job(connection: sa.Connection) -> bool:
+            if not connection.execute(_ALIVE, values).scalar_one():
+                raise StorageUnavailable(_LOST)
+            return bool(connection.execute(_TAKE_OVER, values).rowcount)
+
+        return await self._database.writer.run(job)
 
     async def revoked(self, command_id: int) -> bool:
         """Make sure that no other node takes the errand: it stays ours. False when one has taken it already."""
         values = {"command": command_id, "node": self._node()}
         return await self._database.writer.run(lambda connection: bool(connection.execute(_REVOKE, values).rowcount))
+
+    def _number(self) -> int:
+        number = self._node()
+        if number is None:
+            raise StorageUnavailable(_NO_NODE)
+        return number
 
     async def find(self, command_id: int) -> Command | None:
         query = COMMAND.where(commands.c.id == command_id)
@@ -129,8 +153,14 @@ class CommandLog:
 
 
 def end_forgotten(connection: sa.Connection, now: datetime) -> None:
-    """Commands that a killed server left open: what became of them is unknown, and they are not sent again."""
+    """Commands that a killed server left open: what became of them is unknown, and they are not sent again.
+
+    Of several nodes only those that are no errand of a node, nor will be.
+    """
     pending = sa.select(commands.c.id).where(commands.c.status == "pending")
+    if connection.dialect.name != "sqlite":
+        connection.execute(_FORGET_ERRANDS)
+        pending = pending.where(sa.text("NOT EXISTS (SELECT FROM errands e WHERE e.command_id = commands.id)"))
     settle_unknown(connection, list(connection.execute(pending).scalars()), now)
 
 

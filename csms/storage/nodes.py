@@ -122,7 +122,6 @@ class Nodes:
             found, told = await self._database.writer.run(lambda connection: _free(connection, node, now))
             away += told
         await self._database.writer.run(lambda connection: _end_errands(connection, node, now))
-        await self._change(_FORGET, node=node)
         return away
 
     async def _change(self, query: sa.Executable, **values: object) -> list[sa.Row]:
@@ -144,10 +143,14 @@ def _free(connection: sa.Connection, node: int, now: datetime) -> tuple[int, int
 
 
 def _end_errands(connection: sa.Connection, node: int, now: datetime) -> None:
-    """What became of the commands it had under way is unknown; they are not sent again."""
+    """What became of the commands it had under way is unknown; they are not sent again.
+
+    The number goes in the same transaction: none that saw it living adds an errand behind this one's back.
+    """
     commands = [row.command_id for row in connection.execute(_END_ERRANDS, {"node": node})]
     if commands:
         settle_unknown(connection, commands, now)
+    connection.execute(_FORGET, {"node": node})
 
 
 def _us(seconds: float) -> int:
@@ -165,7 +168,7 @@ _RENEW = _sql(
 )
 _NODES = _sql(f"SELECT id, alive_until, lost_at IS NOT NULL AS lost, {_NOW} AS now FROM nodes")
 _LOSE = _sql(f"UPDATE nodes SET lost_at = {_NOW} WHERE id = :node AND lost_at IS NULL RETURNING id")
-_FORGET = _sql("DELETE FROM nodes WHERE id = :node RETURNING id")
+_FORGET = _sql("DELETE FROM nodes WHERE id = :node")
 _WAIT = _sql(f"SELECT pg_advisory_xact_lock({_LOCKS}, :node)").bindparams(sa.bindparam("node", type_=sa.Integer))
 _CLAIM = _sql(
     f"""

@@ -271,8 +271,8 @@ async def open_records(database: Database, now: datetime) -> Records:
         connection.execute(
             sa.update(counters).where(counters.c.name == "server_start").values(value=counters.c.value + 1)
         )
+        end_forgotten(connection, now)
         if connection.dialect.name == "sqlite":  # Of several nodes the others live on (`csms.cluster.membership`).
-            end_forgotten(connection, now)
             # A server that was killed could not say that its stations are gone.
             connected = stations.c.connected_at.is_not(None)
             gone_offline(connection, connected, now)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
+from itertools import count
 
 import asyncpg
 import msgspec
 import pytest
+import sqlalchemy as sa
 
 from csms.domain.commands import Command
-from csms.domain.ports import Outdated
+from csms.domain.ports import Outdated, StorageUnavailable
 from csms.domain.stations import Station
 from csms.domain.unit import Unit
 from csms.storage import admin
@@ -223,3 +226,71 @@ async def test_opening_the_records_leaves_other_nodes_alone(first: Node, second:
     await open_records(second.database, NOW)
     assert await rows("SELECT connected_at IS NOT NULL FROM stations") == [(True,)]
     assert await rows("SELECT status FROM commands") == [("pending",)]
+
+
+async def test_command_is_nobodys_errand_without_a_living_node(first: Node, second: Node, station: Station, rows):
+    await second.nodes.bury(first.id, NOW)  # It does not know yet.
+    for number in (first.id, None):
+        log = CommandLog(first.database, lambda number=number: number)
+        with pytest.raises(StorageUnavailable):
+            await log.opened(command(7), 1, station.id)
+    assert await rows("SELECT count(*) FROM commands") == [(0,)]
+
+
+async def test_lost_node_takes_no_errand_over(first: Node, second: Node, station: Station):
+    logs = [CommandLog(node.database, lambda node=node: node.id) for node in (first, second)]
+    await logs[0].opened(command(7), 1, station.id)
+    await first.nodes.bury(second.id, NOW)
+    with pytest.raises(StorageUnavailable):
+        await logs[1].take_over(7, first.id)
+    assert await logs[0].revoked(7)
+
+
+async def test_node_without_a_number_leaves_its_errands_to_who_buries_it(first: Node, second: Node, station: Station):
+    numbers = [first.id]
+    log = CommandLog(first.database, lambda: numbers[0])
+    await log.opened(command(7), 1, station.id)
+    numbers[0] = None
+    with pytest.raises(StorageUnavailable):
+        await log.settled(msgspec.structs.replace(command(7), status="answered", settled_at=NOW), station.id)
+    await second.nodes.bury(first.id, NOW)
+    assert (await log.find(7)).status == "unknown"
+
+
+async def test_errand_that_is_opened_during_the_burial_is_not_left_behind(
+    first: Node, second: Node, station: Station, rows
+):
+    log = CommandLog(first.database, lambda: first.id)
+
+    async def open_many() -> None:
+        with suppress(StorageUnavailable):
+            for id in count(1):
+                await log.opened(command(id), 1, station.id)
+
+    opening = asyncio.create_task(open_many())
+    while not await rows("SELECT 1 FROM errands LIMIT 1"):
+        await asyncio.sleep(0)
+    await second.nodes.bury(first.id, NOW)
+    async with asyncio.timeout(5):
+        await opening
+    assert await rows("SELECT DISTINCT status FROM commands") == [("unknown",)]
+    assert await rows("SELECT count(*) FROM errands") == [(0,)]
+
+
+async def test_opening_the_records_ends_commands_that_are_nobodys_errand(
+    first: Node, second: Node, station: Station, rows
+):
+    log = CommandLog(first.database, lambda: first.id)
+    for id in (7, 8, 9):
+        await log.opened(command(id), 1, station.id)
+
+    def forget(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("DELETE FROM errands WHERE command_id = 7")  # From before there were errands.
+        connection.exec_driver_sql("UPDATE errands SET node = 999999 WHERE command_id = 8")  # A number of long ago.
+
+    await second.database.writer.run(forget)
+    for _ in range(2):
+        await open_records(second.database, NOW)
+    assert await rows("SELECT id, status FROM commands ORDER BY id") == [(7, "unknown"), (8, "unknown"), (9, "pending")]
+    assert await rows("SELECT command_id FROM errands") == [(9,)]
+    assert len(await rows("SELECT 1 FROM outbox WHERE events LIKE '%command.settled%'")) == 2
