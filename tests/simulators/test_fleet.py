@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import Counter
 from datetime import datetime
 
 import pytest
@@ -196,3 +197,10 @@ async def test_stations_come_as_far_as_they_are_allowed_to(baseline_url):
         assert fleet.tally.ever_connected == 7
         fleet.stop()
         await run
+
+
+async def test_no_address_of_a_large_fleet_is_asked_for_more_ports_than_it_finds_quickly(monkeypatch):
+    monkeypatch.setattr("simulators.fleet.PER_ADDRESS", 4)
+    fleet = Fleet(plans(10), Orders("ws://127.0.0.1:1/ocpp", seconds=0, addresses=7))
+    taken = Counter(fleet._address() for _ in range(30))  # Each station connects, and twice more.
+    assert set(taken.values()) == {10} and set(taken) == {"127.0.7.1", "127.0.7.2", "127.0.7.3"}
