@@ -142,7 +142,6 @@ class Membership:
 
     async def _stay(self) -> None:
         began = monotonic()
-        await self._bury_left()
         if self.id is None:
             await self.join()
         renewed = await self._nodes.renew(self.id, self._lease.lasts)
@@ -169,6 +168,7 @@ class Membership:
                 away = await self._nodes.bury(lapsed, self._clock())
                 self.buried += 1
                 log.warning("node.buried", node=lapsed, stations=away)
+        await self._bury_left()  # Last: it may take long, and stations that are back are here meanwhile.
 
     async def _bury_left(self) -> None:
         while self._left:

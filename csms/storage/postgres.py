@@ -248,6 +248,8 @@ class PostgresWriter:
                 await self._wake_jobs.wait()
 
     async def _run_job(self, job: Job, future: asyncio.Future[Any]) -> None:
+        if future.cancelled():  # Nobody waits for it any longer; what is slow must not get slower by what was given up.
+            return
         try:
             result = await self._again_and_again(job)
         except Exception as error:

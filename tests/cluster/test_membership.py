@@ -11,7 +11,7 @@ import pytest
 
 from csms.cluster.membership import Lease, Membership
 from csms.storage.database import Database, open_database
-from csms.storage.nodes import Nodes
+from csms.storage.nodes import Nodes, holding_lock
 from tests.conftest import NOW
 from tests.postgres import Postgres, cleared
 
@@ -95,6 +95,22 @@ async def test_cut_off_node_lets_go_and_is_buried_then_comes_back_as_another(nod
     await until(lambda: first.membership.lives)
     assert first.numbers[-1] > first.numbers[0]
     await until(lambda: second.membership.leads)
+
+
+async def test_node_is_back_though_the_burial_of_its_former_number_takes_long(nodes: list[Node], database: Database):
+    node = nodes[1]
+    await until(lambda: node.membership.lives)
+    former = node.membership.id
+    under_way = await database.writer._connect()
+    await under_way.execute(f"BEGIN; {holding_lock(former)}")  # As what it had begun to write and what hangs.
+    node.way.cut = True
+    await until(lambda: node.let_go == 1)
+    node.way.cut = False
+    await until(lambda: node.membership.lives)
+    assert node.membership.id > former
+    await under_way.execute("ROLLBACK")
+    await under_way.close()
+    await until(lambda: not node.membership._left)
 
 
 async def test_short_gap_costs_nothing(nodes: list[Node]):

@@ -316,6 +316,14 @@ async def test_look_ups_are_held_while_connections_break(database, station, othe
         assert (await database.lookups.rows(sa.text("SELECT 1")))[0][0] == 1
 
 
+async def test_job_that_nobody_waits_for_any_longer_is_not_begun(writer, rows):
+    first = writer.run(admin.ensure_operator("first"))
+    given_up = writer.run(admin.ensure_operator("given up"))
+    given_up.cancel()
+    await asyncio.gather(first, writer.run(admin.ensure_operator("last")))
+    assert await rows("SELECT name FROM operators WHERE name != 'default' ORDER BY id") == [("first",), ("last",)]
+
+
 async def test_closing_finishes_what_waits_and_takes_nothing_new(postgres, station):
     database = await open_database(await fresh(postgres), patience=5.0)
     waiting = database.writer.run(admin.ensure_operator("last"))
