@@ -36,7 +36,7 @@ def holding_lock(node: int) -> str:
 
 # Of these (station, epoch), those that node $3 does not hold.
 UNHELD = """
-    SELECT v.id, v.epoch FROM unnest($1::bigint[], $2::bigint[]) AS v (id, epoch)
+    SELECT v.id, v.epoch FROM unnest($1::text::bigint[], $2::text::bigint[]) AS v (id, epoch)
     WHERE NOT EXISTS (SELECT FROM holdings h JOIN nodes n ON n.id = h.node
                       WHERE h.station_id = v.id AND h.epoch = v.epoch AND n.id = $3 AND n.lost_at IS NULL)
 """

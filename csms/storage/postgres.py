@@ -13,7 +13,6 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable, Collection
-from operator import itemgetter
 from typing import Any, TypeVar
 
 import asyncpg
@@ -24,10 +23,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from csms.domain.ports import Outdated, StorageUnavailable
 from csms.domain.unit import Unit
 from csms.storage.fate import Connect, Fate, Unregistered
-from csms.storage.nodes import UNHELD, holding_lock
+from csms.storage.nodes import holding_lock
 from csms.storage.place import remedy
-from csms.storage.postgres_sql import LOCK_ALL, laid_ready, sql_of
-from csms.storage.rows import INSERT_EVENTS, Statement, latest, rows_of
+from csms.storage.postgres_sql import INSERT_READY, LOCK_ALL, Steps, numbers, sql_of, steps_of
+from csms.storage.rows import INSERT_EVENTS, Rows, rows_of
 
 T = TypeVar("T")
 Job = Callable[[sa.Connection], Any]
@@ -195,10 +194,9 @@ class PostgresWriter:
             finally:
                 watch.cancel()
 
-    async def _transact(
-        self, rows: dict[Statement, list[tuple]], also: str = "", held: Collection[tuple[int, int]] = ()
-    ) -> None:
+    async def _transact(self, rows: Rows, also: str = "", held: Collection[tuple[int, int]] = ()) -> None:
         """One transaction; when this returns it is kept, whatever happened to its connection."""
+        steps = steps_of(rows)
         connection = await self._connected()
         mark, backend, asked = await self._fate.mark(connection), connection.get_server_pid(), False
         try:
@@ -206,16 +204,10 @@ class PostgresWriter:
             lock = "" if node is None else f"{holding_lock(node)}; "
             if await connection.execute(f"BEGIN; {lock}{mark}") != "UPDATE 1":
                 raise self._fate.missed()
-            if node is not None:
-                await _check_held(connection, held, node)
-            for statement, values in rows.items():
-                sql = sql_of(statement)
-                if statement is INSERT_EVENTS:  # Their order is one for all nodes: who inserts holds the others up.
-                    sql, also = laid_ready(statement)
-                if statement.update or statement.upsert:
-                    # In one order on every node: then two that change the same rows never wait for each other.
-                    values = sorted(latest(values, statement.keys), key=itemgetter(*range(statement.keys)))
-                await connection.execute(sql, *zip(*values, strict=True))
+            if steps or node is not None:
+                await _write(connection, steps, held, node)
+            if INSERT_EVENTS in rows:  # Their order is one for all nodes: who inserts holds the others up.
+                also = INSERT_READY
             asked = True
             done = await connection.execute(f"{also}; COMMIT" if also else "COMMIT")
             if done != "COMMIT":
@@ -223,6 +215,8 @@ class PostgresWriter:
         except Exception as error:
             if _is_over(error) or isinstance(error, Unheld):
                 await self._roll_back(connection)
+                if node is not None and not isinstance(error, Unheld):  # Another node's rows were in the way: no fault.
+                    await _check_held(connection, held, node)
                 raise
             self._leave()
             if not (asked and await self._was_committed(self._fate, backend)):
@@ -336,11 +330,27 @@ class PostgresWriter:
         self.failing = False
 
 
+async def _write(
+    connection: asyncpg.Connection, steps: Steps, held: Collection[tuple[int, int]], node: int | None
+) -> None:
+    """All rows but the events, which are laid ready; Unheld (found with the first) leaves the transaction to be undone."""
+    asked = _asked(held, node)
+    for statements, columns in steps or [((), [])]:
+        _check(await connection.fetchval(sql_of(statements, bool(asked)), *asked, *columns))
+        asked = ()
+
+
 async def _check_held(connection: asyncpg.Connection, held: Collection[tuple[int, int]], node: int) -> None:
-    stations, epochs = zip(*held, strict=True)
-    unheld = await connection.fetch(UNHELD, stations, epochs, node)
+    _check(await connection.fetchval(sql_of((), held=True), *_asked(held, node)))
+
+
+def _asked(held: Collection[tuple[int, int]], node: int | None) -> tuple:
+    return () if node is None else (*map(numbers, zip(*held, strict=True)), node)
+
+
+def _check(unheld: list[list[int]] | None) -> None:
     if unheld:
-        raise Unheld({(row["id"], row["epoch"]) for row in unheld})
+        raise Unheld({(station, epoch) for station, epoch in unheld})
 
 
 def _holding(unit: Unit) -> tuple[int, int]:

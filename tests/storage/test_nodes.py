@@ -89,6 +89,16 @@ async def test_former_holders_units_fail_alone(first: Node, second: Node, statio
     assert await rows("SELECT id FROM sessions ORDER BY id") == [(2,), (4,)]
 
 
+async def test_what_the_new_holder_has_already_is_no_fault_of_the_former_ones_unit(
+    first: Node, second: Node, station: Station
+):
+    """A station that is between two nodes says the same to both."""
+    before, now = await first.take(station), await second.take(station)
+    await second.database.writer.commit(unit_of(now, session(1)))
+    with pytest.raises(Outdated):
+        await first.database.writer.commit(unit_of(before, session(1)))
+
+
 async def test_coming_again_to_the_same_node_changes_no_epoch(first: Node, station: Station):
     assert (await first.take(station)).epoch == (await first.take(station)).epoch
 

@@ -85,6 +85,50 @@ async def test_what_gathers_while_the_writer_is_busy_is_one_commit(writer, stati
     assert (await rows("SELECT max(commits) FROM writers"))[0][0] - before[0][0] <= 2
 
 
+async def test_what_most_commits_consist_of_takes_three_statements(writer, station, rows):
+    """Each one that is waited for costs the node as much as several messages."""
+    await writer.commit(unit_of(station, session(1)))
+    said: list[str] = []
+    writer._connection.add_query_logger(lambda record: said.append(record.query))
+    changes = [StationDisconnected(at=NOW, reason="gone")]
+    await asyncio.gather(*(
+        writer.commit(unit_of(station, session(number), connectors=[free(number)], events=changes))
+        for number in range(2, 40)
+    ))  # fmt: skip
+    assert [query.split()[0] for query in said] == ["BEGIN;", "WITH", "INSERT"], said
+    assert await rows("SELECT count(*), (SELECT count(*) FROM status_history) FROM outbox") == [(38, 38)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "NULL",
+        'a "word"',
+        "{a,b}",
+        "back\\slash\\",
+        '\\"',
+        "it's; --",
+        "lines\r\n\tbelow",
+        "  at both ends  ",
+        "中文 🔌",
+    ],
+)
+async def test_any_text_is_kept_as_it_came(writer, station, rows, text):
+    await writer.commit(unit_of(station, connectors=[free(1, error_info=text), free(2), free(3, error_info="x")]))
+    assert await rows("SELECT error_info FROM connectors ORDER BY evse_id") == [(text,), (None,), ("x",)]
+
+
+async def test_any_number_is_kept_as_it_came(writer, station, rows):
+    numbers = [0.1, -2.5e-300, 1e22, 9007199254740993, None, float("inf")]
+    await asyncio.gather(*(
+        writer.commit(unit_of(station, session(place, power_w=number))) for place, number in enumerate(numbers)
+    ))  # fmt: skip
+    assert await rows("SELECT power_w FROM sessions ORDER BY id") == [
+        (None if number is None else float(number),) for number in numbers
+    ]
+
+
 @pytest.mark.parametrize(
     "poison",
     [
