@@ -29,6 +29,7 @@ PREFIX = "csms/nodes/v1"  # Apart from csms/v1, which operators may read.
 _NEWS = f"{PREFIX}/news"
 _PATIENCE = 5.0  # s for the broker's answer to a publish.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0  # s before the next attempt to connect, with full jitter.
+_LOOK = 0.5  # s between looks at this node's number.
 _MOST_ANSWERING = 200  # Requests of others that are answered at once; more are left to time out.
 _NONCE = 12  # Bytes.
 
@@ -105,9 +106,7 @@ class NodeBus:
             self._spawn(self._client.publish(_NEWS, self._sealed(news, _NEWS), qos=0))
 
     async def _converse(self) -> None:
-        own = self._own()
-        if own is None:
-            return
+        own = await self._number()
         mine = f"{PREFIX}/{own}"
         async with conversation(self._address, self._identifier, _PATIENCE) as client:
             for topic in (f"{mine}/requests", f"{mine}/answers", _NEWS):
@@ -130,9 +129,15 @@ class NodeBus:
                     if not answered.done():
                         answered.set_result(None)
 
+    async def _number(self) -> int:
+        """This node's, once it has one: to lack it is no failure of the broker's, after which one would wait."""
+        while (own := self._own()) is None:
+            await asyncio.sleep(_LOOK)
+        return own
+
     async def _leave_when_renamed(self, own: int) -> None:
         while self._own() == own:
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(_LOOK)
 
     async def _receive(self, client: BrokerClient, mine: str) -> None:
         async for message in client.messages:
