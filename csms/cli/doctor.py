@@ -18,11 +18,13 @@ import httpx
 
 from csms.bus.broker import BrokerAddress, BrokerUrlError
 from csms.settings import Settings
+from csms.storage.nodes import LIVING
 from csms.storage.place import DatabaseError, control_path, is_postgres, place_of, shown
 
 _ENOUGH_DISK = 1 << 30
 _OLDEST = 140000  # Of PostgreSQL.
 _CONNECTIONS = 12  # A node's own, at most.
+_HAS_NODES = "SELECT to_regclass('nodes') IS NOT NULL"  # Not before the first run.
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     try:
         path = place_of(settings.database_url)
         if is_postgres(settings.database_url):
-            yield from asyncio.run(_postgres(settings.database_url))
+            yield from asyncio.run(_postgres(settings))
         else:
             yield from _database(path)
     except DatabaseError as error:
@@ -83,7 +85,8 @@ def _database(path: Path) -> Iterator[Finding]:
         yield Finding("ok", "database", f"{path} is sound, schema {revision[0] if revision else 'not migrated'}")
 
 
-async def _postgres(url: str) -> list[Finding]:
+async def _postgres(settings: Settings) -> list[Finding]:
+    url = settings.database_url
     try:
         import asyncpg
     except ImportError:
@@ -94,6 +97,7 @@ async def _postgres(url: str) -> list[Finding]:
             said = dict(await connection.fetch("SELECT name, setting FROM pg_settings"))
             migrated = await connection.fetchval("SELECT to_regclass('alembic_version') IS NOT NULL")
             revision = await connection.fetchval("SELECT version_num FROM alembic_version") if migrated else None
+            living = await connection.fetchval(LIVING) if await connection.fetchval(_HAS_NODES) else 0
             used = await connection.fetchval(
                 "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
             )
@@ -115,7 +119,18 @@ async def _postgres(url: str) -> list[Finding]:
     if left < _CONNECTIONS:
         remedy = f"each node needs up to {_CONNECTIONS}: raise max_connections"
         found.append(Finding("warning", "database", f"{left} connections are left, and {remedy}"))
-    return found
+    return [*found, _nodes(settings, living)]
+
+
+def _nodes(settings: Settings, living: int) -> Finding:
+    """`living`: as many as have this database now; more workers than that may be about to start."""
+    told = f"{max(living, settings.workers)} nodes share this database"
+    if settings.mqtt_url is not None:
+        return Finding("ok", "nodes", f"{living} live on this database; commands reach the stations of each by MQTT")
+    if living > 1 or settings.workers > 1:
+        lost = "a command does not reach a station that is connected to another node than the one that is asked"
+        return Finding("error", "nodes", f"{told} without a broker: {lost}. Set the same CSMS_MQTT_URL on every node.")
+    return Finding("ok", "nodes", f"{living} live on this database; for more than one set CSMS_MQTT_URL on every node")
 
 
 def _running(path: Path) -> Finding:

@@ -40,6 +40,8 @@ UNHELD = """
     WHERE NOT EXISTS (SELECT FROM holdings h JOIN nodes n ON n.id = h.node
                       WHERE h.station_id = v.id AND h.epoch = v.epoch AND n.id = $3 AND n.lost_at IS NULL)
 """
+# How many nodes live.
+LIVING = f"SELECT count(*) FROM nodes WHERE lost_at IS NULL AND alive_until >= {_NOW}"
 
 
 class Renewed(NamedTuple):

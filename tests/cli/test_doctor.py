@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import socket
 import threading
 from collections import namedtuple
 
+import asyncpg
 import pytest
 
 from csms.app import control_path
 from csms.cli.doctor import examine
 from csms.settings import Settings
+from tests.postgres import Postgres
+from tests.postgres import database as fresh
 
 
 @pytest.fixture
@@ -71,6 +75,46 @@ def test_other_databases_are_named(look):
 
 def test_postgresql_that_is_not_there_is_found(look):
     assert "cannot be reached" in look(database_url="postgresql://127.0.0.1:1/db")["database", "error"]
+
+
+@pytest.fixture
+def nodes(postgres: Postgres):
+    """A PostgreSQL database on which so many nodes live, beside one that is lost and one whose lease has run out."""
+
+    async def made(living: int) -> str:
+        url = await fresh(postgres)
+        connection = await asyncpg.connect(url)
+        later = 2**62  # µs
+        await connection.executemany(
+            "INSERT INTO nodes (name, alive_until, lost_at) VALUES ('node', $1, $2)",
+            [(later, None)] * living + [(later, 1), (1, None)],
+        )
+        await connection.close()
+        return url
+
+    return lambda living: asyncio.run(made(living))
+
+
+def test_nodes_without_a_broker_are_found(look, nodes):
+    told = look(database_url=nodes(2))["nodes", "error"]
+    assert "2 nodes share this database without a broker" in told and "Set the same CSMS_MQTT_URL on every node" in told
+
+
+def test_workers_without_a_broker_are_found(look, nodes):
+    assert "3 nodes share" in look(database_url=nodes(0), workers=3)["nodes", "error"]
+
+
+def test_nodes_with_a_broker_are_counted(look, nodes):
+    assert look(database_url=nodes(2), mqtt_url="mqtt://broker")["nodes", "ok"].startswith("2 live")
+
+
+def test_single_node_needs_no_broker_but_is_told_of_it(look, nodes):
+    told = look(database_url=nodes(1))["nodes", "ok"]
+    assert told.startswith("1 live") and "CSMS_MQTT_URL" in told
+
+
+def test_postgresql_before_the_first_run_has_no_nodes(look, postgres: Postgres):
+    assert look(database_url=postgres.url())["nodes", "ok"].startswith("0 live")
 
 
 def test_full_disk_is_a_warning(look, monkeypatch):
