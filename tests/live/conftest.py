@@ -1,4 +1,4 @@
-"""Live tests: a real broker, and the central system's side of it over a real database."""
+"""Live tests: a real broker, a real database, and the nodes between them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.live.broker import Broker, Listener, MissingTool
+from tests.live.topology import Topology
+from tests.postgres import Postgres, running
 
 
 @pytest.fixture
@@ -34,3 +36,16 @@ async def listener(broker: Broker) -> AsyncIterator[Listener]:
     broker.save()
     yield listening
     await listening.stop()
+
+
+@pytest.fixture(scope="module")
+def own_postgres() -> Iterator[Postgres]:
+    """A server of this module's own, to be killed: what it wrote survives that without being synced."""
+    with running("fsync=off") as server:
+        yield server
+
+
+@pytest.fixture
+async def network(tmp_path: Path, own_postgres: Postgres, broker: Broker) -> AsyncIterator[Topology]:
+    async with Topology(tmp_path, own_postgres, broker).running() as topology:
+        yield topology

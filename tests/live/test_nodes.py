@@ -4,83 +4,51 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import random
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 from time import monotonic
 from typing import Any
 
-import asyncpg
 import pytest
-from websockets.asyncio.client import connect
 
-from tests.journeys.processes import Fleet, ask, assert_sound
-from tests.live.broker import Broker
-from tests.live.stations import Station
+from tests.journeys.processes import Fleet, ServerProcess, ask
+from tests.live.stations import BOOT, STATION, returning_station, station_at
 from tests.live.topology import Topology
-from tests.postgres import Postgres, running
 
 pytestmark = pytest.mark.live
-BACK_WITHIN = 90.0  # s
-STATIONS = 40
 
 
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Postgres]:
-    """To be killed: a server of this module's own."""
-    with running() as server:
-        yield server
-
-
-@pytest.fixture
-async def network(tmp_path: Path, postgres: Postgres, broker: Broker) -> AsyncIterator[Topology]:
-    topology = Topology(tmp_path, postgres, broker)
-    try:
-        await topology.start()
-        yield topology
-    finally:
-        await topology.stop()
-
-
-@asynccontextmanager
-async def station_on(network: Topology, node: int, identity: str = "CS-1") -> AsyncIterator[Station]:
-    """Connected to this node, booted, and known to be."""
-    url = f"{network.nodes[node].url}/{identity}"
-    async with connect(url, subprotocols=["ocpp1.6"], ping_interval=None, close_timeout=1) as socket:
-        station = Station(socket)
-        await station.call("BootNotification", {"chargePointVendor": "Vendor", "chargePointModel": "Model"})
-        yield station
-
-
-async def reset(network: Topology, node: int, identity: str = "CS-1", **query: Any) -> tuple[int, dict[str, Any]]:
+async def reset(network: Topology, node: int, identity: str = STATION, **query: Any) -> tuple[int, dict[str, Any]]:
     async with network.http(node) as http:
         answer = await http.post(f"/api/v1/stations/{identity}/commands/Reset", json={"type": "Soft"}, params=query)
     return answer.status_code, answer.json()
 
 
-async def online(network: Topology, identity: str = "CS-1") -> bool:
+async def online(network: Topology, identity: str = STATION) -> bool:
     async with network.http(1) as http:
         return (await http.get(f"/api/v1/stations/{identity}")).json()["online"]
 
 
-async def events(network: Topology, identity: str = "CS-1") -> list[str]:
+async def events(network: Topology, identity: str = STATION) -> list[str]:
     rows = await ask(network.database, f"SELECT events FROM outbox WHERE station = '{identity}' ORDER BY id")
     return [event["type"] for (text,) in rows for event in json.loads(text)]
 
 
 async def test_messages_are_read_on_the_node_that_holds_the_station(network: Topology):
-    async with station_on(network, 1):
+    async with station_at(network.nodes[1].url):
         async with network.http(1) as http:
-            assert (await http.get("/api/v1/stations/CS-1/messages")).json()["items"][0]["action"] == "BootNotification"
+            assert (await http.get(f"/api/v1/stations/{STATION}/messages")).json()["items"][0][
+                "action"
+            ] == "BootNotification"
         async with network.http(0) as http:
             for path in ("messages", "trace"):
-                told = await http.get(f"/api/v1/stations/CS-1/{path}")
+                told = await http.get(f"/api/v1/stations/{STATION}/{path}")
                 assert told.status_code == 409 and "another node" in told.json()["detail"]
 
 
 async def test_command_reaches_the_node_that_holds_the_socket(network: Topology):
-    async with station_on(network, 1) as station:
+    async with station_at(network.nodes[1].url) as station:
         status, command = await reset(network, 0)
         assert (status, command["status"], command["response"]) == (200, "answered", {"status": "Accepted"})
         assert len(station.asked) == 1
@@ -101,7 +69,7 @@ async def test_command_reaches_the_node_that_holds_the_socket(network: Topology)
 
 
 async def test_newest_socket_speaks_for_the_station_on_whichever_node(network: Topology):
-    async with station_on(network, 0) as old, station_on(network, 1) as new:
+    async with station_at(network.nodes[0].url) as old, station_at(network.nodes[1].url) as new:
         assert await old.closed() == 1000
         assert await online(network)
         assert (await reset(network, 0))[1]["status"] == "answered"
@@ -111,33 +79,32 @@ async def test_newest_socket_speaks_for_the_station_on_whichever_node(network: T
 
 async def test_what_is_changed_on_one_node_counts_on_the_other(network: Topology):
     broken = [False, True]  # The second time without the broker: nodes look for themselves.
-    async with station_on(network, 1) as station:
+    async with station_at(network.nodes[1].url) as station:
         for value, away in zip(("rejected", "accepted"), broken, strict=True):
             if away:
                 network.broker.kill()
             async with network.http(0) as http:
-                assert (await http.put("/api/v1/stations/CS-1", json={"admission": value})).is_success
-            boot = {"chargePointVendor": "Vendor", "chargePointModel": "Model"}
+                assert (await http.put(f"/api/v1/stations/{STATION}", json={"admission": value})).is_success
             async with asyncio.timeout(10):
-                while (await station.call("BootNotification", boot))["status"].lower() != value:
+                while (await station.call("BootNotification", BOOT))["status"].lower() != value:
                     await asyncio.sleep(0.2)
         network.broker.start()
 
 
 async def test_dead_nodes_stations_are_told_away_once_and_its_commands_end(network: Topology):
-    async with station_on(network, 0):
+    async with station_at(network.nodes[0].url):
         await network.nodes[0].kill()
         async with asyncio.timeout(20):
             while await online(network):
                 await asyncio.sleep(0.2)
     assert (await events(network)).count("station.disconnected") == 1
     assert (await reset(network, 1))[1]["status"] == "offline"
-    async with station_on(network, 1):
+    async with station_at(network.nodes[1].url):
         assert (await reset(network, 1))[1]["status"] == "answered"
 
 
 async def test_remote_commands_are_sent_once_while_the_ways_between_nodes_break(network: Topology):
-    async with station_on(network, 1) as station:
+    async with station_at(network.nodes[1].url) as station:
         ended = []
         for number in range(12):
             asking = asyncio.create_task(reset(network, 0, wait=15))
@@ -156,33 +123,75 @@ async def test_remote_commands_are_sent_once_while_the_ways_between_nodes_break(
     assert any(command["status"] == "answered" for command in ended)
 
 
-async def test_whatever_dies_under_load_nothing_acknowledged_is_lost(network: Topology):
-    first = network.nodes[0]
-    async with network.http() as http:
-        (await http.put("/api/v1/tokens/SIM-TOKEN-0001", json={})).raise_for_status()
-    network.settings = first.settings
-    fleet = Fleet(network, 400, stations=STATIONS)
-    await everybody_is_back(network, fleet)
+# What happens to nodes: which (all: None) of those that run, and how.
 
-    number = first.process_id
-    await first.kill()  # A node.
-    await everybody_is_back(network, fleet, without=number)
-    await first.start()
+
+async def killed(network: Topology, nodes: list[ServerProcess], fleet: Fleet) -> None:
+    """The others take the stations over before it is there again."""
+    for node in nodes:
+        await node.kill()
+    if len(nodes) < len(network.nodes):
+        await network.everybody_is_back(fleet, without=nodes[0].process_id)
+    for node in nodes:
+        await node.start()
+
+
+async def killed_and_restarted(network: Topology, nodes: list[ServerProcess], fleet: Fleet) -> None:
+    """As a service manager does: it is there again before anybody misses it."""
+    for node in nodes:
+        await node.kill()
+        await node.start()
+
+
+async def rolled(network: Topology, nodes: list[ServerProcess], fleet: Fleet) -> None:
+    for node in nodes:
+        assert await node.stop() == 0
+        await fleet.goes_on()
+        await node.start()
+        await node.until_ready()
+
+
+ENDS = (killed, killed_and_restarted, rolled)
+
+
+def chosen_ends() -> list[tuple[Any, tuple[int, ...]]]:
+    """The suite's, or by hand CSMS_NODE_KILLS=n, of the seed CSMS_SEED: (how, the numbers of which nodes)."""
+    if count := int(os.environ.get("CSMS_NODE_KILLS", "0")):
+        choice = random.Random(int(os.environ.get("CSMS_SEED", "1")))
+        return [(choice.choice(ENDS), choice.choice([(0,), (1,), (0, 1)])) for _ in range(count)]
+    return [(killed, (0,)), (rolled, (0, 1))]
+
+
+async def test_nodes_killed_and_rolled_under_load_lose_nothing_and_send_nothing_twice(network: Topology):
+    network.settings = network.nodes[0].settings
+    fleet = await network.charging()
+    async with returning_station(network.url) as asked:
+        operators = asyncio.create_task(network.start_remotely())
+        for end, numbers in chosen_ends():
+            began = monotonic()
+            await end(network, [network.nodes[number] for number in numbers], fleet)
+            print(end.__name__, numbers, f"{monotonic() - began:.1f} s", flush=True)
+            for node in network.nodes:
+                await node.until_ready()
+            await network.everybody_is_back(fleet)
+        operators.cancel()
+        await asyncio.gather(operators, return_exceptions=True)
+        await network.assert_each_start_was_sent_once(asked)
+    await network.assert_nothing_was_lost(fleet)
+
+
+async def test_whatever_nodes_need_dies_under_load_and_nothing_acknowledged_is_lost(network: Topology):
+    first = network.nodes[0]
+    network.settings = first.settings
+    fleet = await network.charging()
 
     network.broker.kill()  # The broker: no station feels it.
     await fleet.goes_on()
     network.broker.start()
 
-    for node in network.nodes:  # Both nodes rolled, one after the other.
-        assert await node.stop() == 0
-        await fleet.goes_on()
-        await node.start()
-        await node.until_ready()
-    await everybody_is_back(network, fleet)
-
     network.way_to_database.stall()  # A node that the database cannot be reached from.
     await first.until_ready(False)
-    await everybody_is_back(network, fleet, without=first.process_id)
+    await network.everybody_is_back(fleet, without=first.process_id)
     network.way_to_database.flow()
     await first.until_ready()
 
@@ -191,34 +200,5 @@ async def test_whatever_dies_under_load_nothing_acknowledged_is_lost(network: To
     network.postgres.start()
     for node in network.nodes:
         await node.until_ready()
-    await everybody_is_back(network, fleet)
-
-    summary = await fleet.ended()
-    verdict = await fleet.verdict()
-    assert verdict["acknowledged_lost"] == 0, verdict
-    assert not any(verdict["findings"].values()), verdict
-    assert verdict["messages_acknowledged"] > 200, "too little load for the test to mean anything"
-    assert summary["unacknowledged"] == 0
-    assert fleet.refused() == [], "a transaction message was answered with an error"
-    assert await ask(network.database, "SELECT count(*) FROM errands") == [(0,)]
-    await assert_sound(network.database)
-
-
-_HERE = """
-    SELECT count(*) FROM stations s JOIN holdings h ON h.station_id = s.id JOIN nodes n ON n.id = h.node
-    WHERE s.connected_at IS NOT NULL AND n.lost_at IS NULL AND n.name NOT LIKE '%:{without}'
-"""
-
-
-async def everybody_is_back(network: Topology, fleet: Fleet, without: int = 0) -> None:
-    """Nine in ten stations are connected (some charge offline by their scenario), none at the process `without`."""
-    began = monotonic()
-    async with asyncio.timeout(BACK_WITHIN):
-        while True:
-            with suppress(OSError, asyncpg.PostgresError):
-                [(here,)] = await ask(network.database, _HERE.format(without=without))
-                if here >= STATIONS * 9 // 10:
-                    break
-            await asyncio.sleep(0.2)
-    print(f"back after {monotonic() - began:.1f} s")  # For who runs it by hand, with -s.
-    await fleet.goes_on()
+    await network.everybody_is_back(fleet)
+    await network.assert_nothing_was_lost(fleet)
