@@ -107,7 +107,7 @@ def values(now: datetime) -> dict[str, dict[str, tuple[Any, ...]]]:
             "since": (now,), "until": (now,),
         },
         "bulks": {"status": ("running", "done")},
-        "items": {"state": ("answered", "waiting", "refused", "timeout", "cancelled")},
+        "items": {"state": tuple((1, state) for state in ("answered", "waiting", "refused", "timeout", "cancelled"))},
     }  # fmt: skip
 
 

@@ -42,12 +42,14 @@ _ITEMS = (
 _STATE = _ITEMS.selected_columns["state"]
 
 
-def _in_state(state: str) -> sa.ColumnElement[bool]:
-    """As `_STATE` tells it, in words that the indexes of rare states are made of."""
+def _in_state(asked: tuple[int, str]) -> sa.ColumnElement[bool]:
+    """As `_STATE` tells it, in words that the indexes of rare states are made of; of which bulk command, which state."""
+    bulk, state = asked
     if state == "refused":
         return bulk_items.c.problem.is_not(None)
     if state in ("waiting", "cancelled"):
-        cancelled = bulk_commands.c.status == "cancelled"
+        # Asked once, not of each item.
+        cancelled = sa.select(bulk_commands.c.status).where(bulk_commands.c.id == bulk).scalar_subquery() == "cancelled"
         open_ = sa.and_(bulk_items.c.command_id.is_(None), bulk_items.c.problem.is_(None))
         return sa.and_(open_, cancelled if state == "cancelled" else sa.not_(cancelled))
     return state == _STATE

@@ -263,10 +263,11 @@ PROFILES = Listing(  # `confirmed_at`: when it was installed, or the station las
     stations.c.operator_id,
     {"station": _of_station(charging_profiles.c.station_id), "purpose": _is(charging_profiles.c.purpose)},
     _decoded("profile"),
+    along=stations.c.id,
 )
 LOCAL_LISTS = Listing(
     _asked(local_lists), {"station": (local_lists.c.station_id,)}, "station", stations.c.operator_id,
-    {"station": _of_station(local_lists.c.station_id)}, _decoded("entries"),
+    {"station": _of_station(local_lists.c.station_id)}, _decoded("entries"), along=stations.c.id,
 )  # fmt: skip
 
 REPORTED = Listing(  # What a station said of itself and still holds.

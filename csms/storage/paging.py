@@ -33,7 +33,8 @@ class Listing:
     `sorts`: what it may be sorted by, each the columns that tell any two rows apart; none of them is ever null, and each
     wants an index, alone and behind `owner`. `owner`: the column with the operator a row belongs to. `id`: the
     number of its rows, where one table alone has it, the owner and what is filtered by. `rare`: filters that may leave few
-    of many rows: each has an index that finds those numbers, in no order.
+    of many rows: each has an index that finds those numbers, in no order. `along`: a column of a joined table that always
+    equals the first one of each sort; a cursor bounds it too, or that table would be read from its beginning.
     """
 
     query: sa.Select
@@ -44,6 +45,7 @@ class Listing:
     shape: Callable[[Row], Row] = dict
     id: sa.ColumnElement[Any] | None = None
     rare: frozenset[str] = frozenset()
+    along: sa.ColumnElement[Any] | None = None
 
     @property
     def orders(self) -> tuple[str, ...]:
@@ -123,7 +125,7 @@ def _part(listing: Listing, paging: Paging, query: sa.Select, *, sort: bool = Fa
     if sort:  # Never null: it is the same, but an expression that no index has.
         columns = [sa.func.coalesce(column, column) for column in columns]
     if paging.cursor is not None:
-        query = query.where(_behind(columns, order, paging.cursor))
+        query = query.where(_behind(columns, order, paging.cursor, listing.along))
     ordered = [column.desc() if order.startswith("-") else column.asc() for column in columns]
     places = (column.label(f"_{place}") for place, column in enumerate(columns))
     return query.add_columns(*places).order_by(*ordered).limit(paging.limit + 1)
@@ -151,13 +153,17 @@ def _plain(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
     return sa.type_coerce(column, sa.BigInteger)
 
 
-def _behind(columns: list[sa.ColumnElement[Any]], sort: str, cursor: str) -> sa.ColumnElement[bool]:
+def _behind(
+    columns: list[sa.ColumnElement[Any]], sort: str, cursor: str, along: sa.ColumnElement[Any] | None
+) -> sa.ColumnElement[bool]:
     values = _values(columns, sort, cursor)
     literals = [sa.literal(value, column.type) for value, column in zip(values, columns, strict=True)]
-    if len(columns) == 1:
-        return columns[0] < literals[0] if sort.startswith("-") else columns[0] > literals[0]
-    place, last = sa.tuple_(*columns), sa.tuple_(*literals)
-    return place < last if sort.startswith("-") else place > last
+    falling = sort.startswith("-")
+    place, last = (columns[0], literals[0]) if len(columns) == 1 else (sa.tuple_(*columns), sa.tuple_(*literals))
+    behind = place < last if falling else place > last
+    if along is None:
+        return behind
+    return sa.and_(behind, along <= literals[0] if falling else along >= literals[0])
 
 
 def _cursor(sort: str, values: list[Any]) -> str:

@@ -23,7 +23,10 @@ _COMMAND = 15.0  # s
 # A node that is cut off in the middle of a transaction holds nobody up for longer (the outbox is written in turn).
 _SERVER = {"idle_in_transaction_session_timeout": "5000", "application_name": NODE, "jit": "off"}
 # Which index serves a listing depends on the values that it is filtered by: no plan is good for all of them.
-_READING = _SERVER | {"default_transaction_read_only": "on", "plan_cache_mode": "force_custom_plan"}
+# Nor may it depend on where others scan a table how soon the first of its rows are found.
+_READING = _SERVER | {
+    "default_transaction_read_only": "on", "plan_cache_mode": "force_custom_plan", "synchronize_seqscans": "off",
+}  # fmt: skip
 _WRITING = _SERVER | {"lock_timeout": "2500"}  # ms; who waits for longer says that it fails, and tries again.
 # Where the server's own setting is stronger (remote_apply), it stays.
 _DURABLE = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"

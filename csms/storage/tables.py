@@ -123,6 +123,7 @@ stations = Table(
     UniqueConstraint("operator_id", "identity"),
     Index(None, "identity", "operator_id"),
     Index(None, "created_at", "id"), Index(None, "operator_id", "created_at", "id"),
+    Index(None, "operator_id", "id"),
     Index("ix_stations_vendor", "vendor", "created_at", "id"), Index("ix_stations_model", "model", "created_at", "id"),
     Index("ix_stations_firmware", "firmware", "created_at", "id"), Index("ix_stations_version", "version"),
     _partial("ix_stations_admission", "admission", where="admission <> 'accepted'"),
@@ -187,6 +188,7 @@ sessions = Table(
     _partial("ix_sessions_running_id", "id", where="ended_at IS NULL"),
     _partial("ix_sessions_running_operator", "operator_id", "started_at", "id", where="ended_at IS NULL"),
     _partial("ix_sessions_flagged", "started_at", "id", where="flags <> '[]'"),
+    _partial("ix_sessions_flagged_id", "id", "started_at", where="flags <> '[]'"),
     _partial("ix_sessions_flagged_operator", "operator_id", "started_at", "id", where="flags <> '[]'"),
     _partial("ix_sessions_token", func.lower(text("token")), "started_at", "id", where="token IS NOT NULL"),
 )  # fmt: skip

@@ -126,7 +126,7 @@ async def list_bulk_items(
 ) -> Page[ItemView]:
     """What became of each station."""
     await _find(services, caller, id)
-    return paged(await services.queries.page(ITEMS, paging, bulk=id, state=state), _item)
+    return paged(await services.queries.page(ITEMS, paging, bulk=id, state=state and (id, state)), _item)
 
 
 @router.post("/{id}/cancel", responses=described(404, 409))

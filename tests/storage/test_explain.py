@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from csms.storage.bulk import ITEMS
 from csms.storage.database import Database
 from csms.storage.listings import ALL
-from csms.storage.paging import Paging, select
+from csms.storage.paging import Paging, page, select
 from tests.conftest import NOW
 
 LARGE = {
@@ -140,3 +141,28 @@ async def test_an_unfiltered_page_is_read_in_the_order_of_an_index(database: Dat
                     continue  # An operator's are found by station; they are few.
                 lines = await connection.run_sync(plan, statement(name, order, owner, {}))
                 assert not _sorts(lines), (order, owner, lines)
+
+
+@pytest.mark.parametrize("order", ["id", "-id", "started_at", "-started_at"])
+async def test_flagged_sessions_are_read_in_either_order_from_an_index_of_them_alone(database: Database, order: str):
+    async with database.reader.connect() as connection:
+        lines = await connection.run_sync(plan, statement("sessions", order, None, {"flag": "incomplete"}))
+    assert not _sorts(lines) and "ix_sessions_flagged" in "".join(lines), lines
+
+
+async def test_whether_a_bulk_command_was_cancelled_is_asked_once_not_of_each_item(database: Database):
+    asked = select(ITEMS, Paging(), bulk=1, state=(1, "cancelled")).rows
+    async with database.reader.connect() as connection:
+        lines = await connection.run_sync(plan, asked)
+    once = "SCALAR SUBQUERY" if connection.dialect.name == "sqlite" else "One-Time Filter"
+    assert any(once in line and "CORRELATED" not in line for line in lines), lines
+
+
+@pytest.mark.parametrize("name", ["profiles", "local_lists"])
+@pytest.mark.parametrize(("order", "bound"), [("station", "stations.id >="), ("-station", "stations.id <=")])
+def test_page_in_the_order_of_stations_passes_over_those_before_it(name: str, order: str, bound: str):
+    """Or a join reads all that come before: of a million stations half of them, for a page in the middle."""
+    row = {"profile": "{}", "entries": "{}", "_0": 4711, "_1": 1}
+    asked = Paging(limit=1, sort=order)
+    cursor = page(ALL[name], asked, [row, row], None).next
+    assert bound in str(select(ALL[name], asked._replace(cursor=cursor)).rows)

@@ -401,3 +401,7 @@ async def test_where_trigrams_may_not_be_had_texts_are_found_all_the_same(postgr
         await opened.close()
     assert [entry["event"] for entry in logged] == ["database.no_trigrams"]
     assert [row["id"] for row in found.rows] == ["CS-1"]
+
+
+async def test_how_soon_rows_are_found_depends_on_nobody_else_who_scans_the_table(rows):
+    assert await rows("SHOW synchronize_seqscans") == [("off",)]
