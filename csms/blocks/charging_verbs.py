@@ -317,9 +317,10 @@ def limits_of(ask: Profile) -> tuple[str, ...]:
 
 
 SET = Verb("charging-profiles", Profile, set_16, set_2x, limits=limits_of)
+CLEAR = Verb("charging-profiles/clear", Selected, clear_16, clear_2x)
 VERBS = (
     SET,
     Verb("charging-profiles/read", Selected, get_16, get_2x),
-    Verb("charging-profiles/clear", Selected, clear_16, clear_2x),
+    CLEAR,
     Verb("composite-schedule", Composite, composite_16, composite_2x),
 )

@@ -195,11 +195,14 @@ def version_2x(ask: ListVersion, facts: Facts) -> Questions:
 
 RESERVE = Verb("reservations", Reserve, reserve_16, reserve_2x)
 CANCEL = Verb("reservations/cancel", CancelReservation, cancel_16, cancel_2x)
+REPLACE_LIST = Verb(
+    "local-list", ReplaceList, replace_16, replace_2x, several=True, strictly=True,
+    limits=lambda ask: (A_MESSAGE, LIST_ENTRIES) if len(ask.tokens) > 1 else (),
+)  # fmt: skip
 VERBS = (
     RESERVE,
     CANCEL,
-    Verb("local-list", ReplaceList, replace_16, replace_2x, several=True, strictly=True,
-         limits=lambda ask: (A_MESSAGE, LIST_ENTRIES) if len(ask.tokens) > 1 else ()),
+    REPLACE_LIST,
     Verb("local-list/change", ChangeList, change_16, change_2x, several=True, strictly=True,
          limits=lambda ask: (A_MESSAGE,) if len(ask.named) > 1 else ()),
     Verb("local-list/version", ListVersion, version_16, version_2x),

@@ -105,10 +105,29 @@ async def list_profiles(
 ) -> Page[ProfileView]:
     """What was installed over this system, by station."""
     found = await services.queries.page(PROFILES, paging, caller.within(operator), station=station_id, purpose=purpose)
-    return paged(
-        found,
-        lambda row: ProfileView(**row, confirmed=row["booted_at"] is None or row["confirmed_at"] >= row["booted_at"]),
-    )
+    return paged(found, _profile)
+
+
+@router.get("/stations/{id}/charging-profiles/{profile_id}", tags=["charging-profiles"], responses=described(404))
+async def show_profile(
+    id: str, profile_id: int, services: ServicesOf, caller: Reader, operator: Operator = None
+) -> ProfileView:
+    """One profile that was installed over this system."""
+    station = await find_station(services, caller, operator, id)
+    return _profile(await find_profile(services, station, profile_id))
+
+
+async def find_profile(services: Services, station: Row, profile_id: int) -> Row:
+    """Problem 404: none of this id was installed there over this system, or it is gone."""
+    mine = {"operator": station["operator"], "station": station["id"], "profile_id": profile_id}
+    found = await services.queries.page(PROFILES, **mine) if abs(profile_id) < 1 << 63 else None
+    if found is None or not found.rows:
+        raise Problem(404, f"Over this system no charging profile {profile_id} was installed at {station['id']}.")
+    return found.rows[0]
+
+
+def _profile(row: Row) -> ProfileView:
+    return ProfileView(**row, confirmed=row["booted_at"] is None or row["confirmed_at"] >= row["booted_at"])
 
 
 @router.get("/local-lists", tags=["local-lists"])
@@ -121,7 +140,21 @@ async def list_local_lists(
 ) -> Page[LocalListView]:
     """The lists that stations have, as far as they accepted what was sent."""
     found = await services.queries.page(LOCAL_LISTS, paging, caller.within(operator), station=station_id)
-    return paged(found, lambda row: LocalListView(**{**row, "entries": list(row["entries"].values())}))
+    return paged(found, _local_list)
+
+
+@router.get("/stations/{id}/local-list", tags=["local-lists"], responses=described(404))
+async def show_local_list(id: str, services: ServicesOf, caller: Reader, operator: Operator = None) -> LocalListView:
+    """The list that the station has, as far as it accepted what was sent."""
+    station = await find_station(services, caller, operator, id)
+    found = await services.queries.page(LOCAL_LISTS, operator=station["operator"], station=station["id"])
+    if not found.rows:
+        raise Problem(404, f"{station['id']} has accepted no local list of this system.")
+    return _local_list(found.rows[0])
+
+
+def _local_list(row: Row) -> LocalListView:
+    return LocalListView(**{**row, "entries": list(row["entries"].values())})
 
 
 class SaidView(Shape):

@@ -17,6 +17,7 @@ from csms.cluster.neutral import VERBS, Outcome
 from csms.domain.commands import Command
 from csms.storage.paging import Row
 from csms.web.access import Steerer
+from csms.web.asked import find_profile
 from csms.web.models import CommandView, Shape
 from csms.web.problems import Problem, described
 from csms.web.services import Services, services_of
@@ -100,6 +101,32 @@ async def create_profile(
     """Install a profile at a station: the same as `POST /stations/{id}/charging-profiles`."""
     station = await find_station(services, caller, ask.operator, ask.station_id)
     return await perform(services, station, charging_verbs.SET, ask, wait, queue)
+
+
+@router.delete(
+    "/stations/{id}/charging-profiles/{profile_id}",
+    tags=["charging-profiles"],
+    response_model=CommandView,
+    responses=_SINGLE,
+)
+async def clear_profile(
+    id: str, profile_id: int, services: ServicesOf, caller: Steerer, operator: Operator = None,
+    wait: Wait = 30.0, queue: Queue = 0.0,
+) -> JSONResponse:  # fmt: skip
+    """Take a profile from the station; it is gone when the station says so."""
+    station = await find_station(services, caller, operator, id)
+    await find_profile(services, station, profile_id)
+    ask = charging_verbs.Selected(profile_id=profile_id)
+    return await perform(services, station, charging_verbs.CLEAR, ask, wait, queue)
+
+
+@router.delete("/stations/{id}/local-list", tags=["local-lists"], response_model=CommandsView, responses=_SEVERAL)
+async def empty_local_list(
+    id: str, services: ServicesOf, caller: Steerer, operator: Operator = None, wait: Wait = 30.0, queue: Queue = 0.0
+) -> JSONResponse:
+    """Empty the station's list: the same as to put one without tokens."""
+    station = await find_station(services, caller, operator, id)
+    return await perform(services, station, token_verbs.REPLACE_LIST, token_verbs.ReplaceList([]), wait, queue)
 
 
 @router.delete("/reservations/{id}", tags=["reservations"], response_model=CommandView, responses=_SINGLE)

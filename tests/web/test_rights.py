@@ -35,6 +35,8 @@ steer POST /sessions · steer POST /sessions/{id}/stop · edit POST /sessions/{i
 read GET /commands · read GET /commands/{id} · steer POST /stations/{id}/commands/{action}
 read GET /reservations · read GET /reservations/{id} · steer POST /reservations
 steer DELETE /reservations/{id} · steer POST /charging-profiles · read GET /charging-profiles · read GET /local-lists
+read GET /stations/{id}/charging-profiles/{profile_id} · steer DELETE /stations/{id}/charging-profiles/{profile_id}
+read GET /stations/{id}/local-list · steer DELETE /stations/{id}/local-list
 read GET /stations/{id}/device-model · read GET /stations/{id}/configuration · read GET /stations/{id}/monitors
 read GET /stations/{id}/limits · read GET /stations/{id}/reported-profiles · read GET /stations/{id}/charging-needs
 read GET /stations/{id}/display-messages · read GET /stations/{id}/customer-information
@@ -126,7 +128,10 @@ async def north(system: System, api) -> dict[str, str]:
     key = (await api.post("/api/v1/api-keys", json={"name": "k", "role": "viewer", "operator": "north"})).json()["id"]
     webhook = await api.post("/api/v1/webhooks", json={"url": "https://example.com/", "enabled": False}, params=within)
     reserved = f"INSERT INTO reservations (station_id, reservation_id, status, token, expires_at, created_at, changed_at) VALUES ({found.id}, 1, 'accepted', 'T', 1, 1, 1)"
-    await system.database.writer.run(lambda connection: connection.exec_driver_sql(reserved) and None)
+    held = f"INSERT INTO charging_profiles VALUES ({found.id}, 1, 0, 'TxDefaultProfile', 0, '{{}}', 1)"
+    listed = f"INSERT INTO local_lists VALUES ({found.id}, 1, '{{}}', 1)"
+    for statement in (reserved, held, listed):
+        await system.database.writer.run(lambda connection, sql=statement: connection.exec_driver_sql(sql) and None)
     async with system.database.reader.connect() as connection:
         reservation = (await connection.exec_driver_sql("SELECT max(id) FROM reservations")).scalar_one()
     return {
@@ -145,7 +150,7 @@ async def key_of(system: System, role: str, operator: str | None) -> dict[str, s
 
 
 async def ask(http: httpx.AsyncClient, method: str, path: str, objects: dict[str, str], headers, **params: Any):
-    filled = path.replace("{action}", "ClearCache")
+    filled = path.replace("{action}", "ClearCache").replace("{profile_id}", "1")
     filled = re.sub(r"\{\w+\}", objects.get(path.split("/")[1], "x"), filled)
     body = BODIES.get(f"{method} {path}", {} if method in ("POST", "PATCH", "PUT") else None)
     line = b'{"kind":"token","operator":"north","value":"T"}' if objects and path == "/network/import" else b""

@@ -46,6 +46,34 @@ async def test_T78_second_profile_of_a_kind_is_a_conflict_that_says_what_to_do(a
     assert len((await api.get(f"{API}/charging-profiles")).json()["items"]) == 1
 
 
+async def test_profile_is_read_and_taken_away_as_a_resource(api, line) -> None:
+    made = await api.post(f"{API}/stations/CS-1/charging-profiles", json={**PROFILE, "profile_id": 4711})
+    assert made.json()["accepted"] is True
+    where = f"{API}/stations/CS-1/charging-profiles/4711"
+    found = (await api.get(where)).json()
+    assert (found["station_id"], found["purpose"], found["profile"]["id"]) == ("CS-1", "TxDefaultProfile", 4711)
+    gone = await api.delete(where)
+    assert (gone.status_code, gone.json()["action"]) == (200, "ClearChargingProfile")
+    assert json.loads(bytes(line.asked[-1].payload)) == {"chargingProfileId": 4711}
+    assert_problem(await api.get(where), 404, "4711", "CS-1")
+    asked = len(line.asked)
+    assert_problem(await api.delete(where), 404)
+    assert_problem(await api.get(f"{API}/stations/CS-1/charging-profiles/{2**70}"), 404)
+    assert len(line.asked) == asked, "nothing is sent for what is not there"
+
+
+async def test_local_list_is_read_replaced_and_emptied_as_a_resource(api, line) -> None:
+    where = f"{API}/stations/CS-1/local-list"
+    assert_problem(await api.get(where), 404, "no local list")
+    await api.put(f"{API}/tokens/TAG", json={})
+    assert (await api.put(where, json={"tokens": ["TAG"]})).json()["accepted"] is True
+    first = (await api.get(where)).json()
+    assert [entry["idToken"]["idToken"] for entry in first["entries"]] == ["TAG"]
+    assert (await api.delete(where)).json()["accepted"] is True
+    emptied = (await api.get(where)).json()
+    assert (emptied["entries"], emptied["version"] > first["version"]) == ([], True)
+
+
 async def test_T79_start_takes_a_profile_without_transaction_along(api, line) -> None:
     await api.put(f"{API}/tokens/TAG", json={})
     start = {"station_id": "CS-1", "token": "TAG", "profile": {"purpose": "tx", "periods": PROFILE["periods"]}}
