@@ -59,7 +59,7 @@ class Node:
         self._bus = self._bus_of(settings, vault)
         if self._bus is None:
             self.membership.on_others = _unrouted
-        self.routes = Routes(nodes, self.log, self.number, self._bus)
+        self.routes = Routes(nodes, self.log, self.number, self._bus, lambda: self.membership.left)
         self._desk: Desk | None = None
         self._revoke: Callable[[int, str], Awaitable[None]]
         self._tasks: set[asyncio.Task[None]] = set()

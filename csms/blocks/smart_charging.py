@@ -68,7 +68,7 @@ def installed_2x(
 def cleared_16(
     request: v16.ClearChargingProfile, response: v16.ClearChargingProfileResponse | None
 ) -> Iterator[ProfilesCleared]:
-    if response is not None and response.status == "Accepted":
+    if response is not None and _is_gone(response.status, request.id):
         yield ProfilesCleared(
             profile_id=request.id, evse_id=request.connector_id, purpose=request.charging_profile_purpose,
             stack_level=request.stack_level,
@@ -80,11 +80,16 @@ def cleared_2x(
     request: v201.ClearChargingProfile, response: v201.ClearChargingProfileResponse | None
 ) -> Iterator[ProfilesCleared]:
     criteria = request.charging_profile_criteria or v201.ClearChargingProfileType()
-    if response is not None and response.status == "Accepted":
+    if response is not None and _is_gone(response.status, request.charging_profile_id):
         yield ProfilesCleared(
             profile_id=request.charging_profile_id, evse_id=criteria.evse_id,
             purpose=criteria.charging_profile_purpose, stack_level=criteria.stack_level,
         )  # fmt: skip
+
+
+def _is_gone(status: str, profile_id: int | None) -> bool:
+    """A profile that is unknown by its id is gone, too: the station lost it, as with a factory reset."""
+    return status == "Accepted" or (status == "Unknown" and profile_id is not None)
 
 
 def _installed(evse_id: int, profile_id: int, profile: v16.ChargingProfile | v201.ChargingProfile) -> ProfileInstalled:

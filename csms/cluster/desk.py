@@ -70,6 +70,7 @@ class _Order:
     recorded: asyncio.Future[Command]
     claim: Claim | None = None
     validate: bool = True  # Whether the schema of the version has to accept it.
+    node: int | None = None  # Whose errand it is, where there are several.
     came: float = field(default_factory=monotonic)
 
 
@@ -200,12 +201,13 @@ class Desk:
         line = self._line_of(errand.station)
         if line is None or self._closing:
             return False
+        node = self._records.node()
         if not await self._records.take_over(errand.command, errand.origin):
             return True  # It was taken back, or came twice: not to be carried out (again).
         command = await self._records.find(errand.command)
         place = Target(errand.station, 0, command.operator, command.station, line.version)
         recorded = asyncio.get_running_loop().create_future()
-        order = _Order(place, line.version, command.action, errand.payload, errand.timeout, 0.0, recorded)
+        order = _Order(place, line.version, command.action, errand.payload, errand.timeout, 0.0, recorded, node=node)
         task = asyncio.create_task(self._here(command, order), name=f"command-{command.action}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -219,6 +221,9 @@ class Desk:
             if self._line_of(order.target.id) is None and monotonic() < order.came + order.queue and not self._closing:
                 continue  # It left the other node, too: it is waited for again.
             return await self._settle(command, order, "offline", error=self._why_not(order))
+        if self.routes is not None and self.routes.own() != order.node:
+            # This process was taken for lost meanwhile: its errands were ended then, and somebody may have asked again.
+            return await self._records.find(command.id) or command
         if order.version is not Version.V16 and line.registration != "accepted":
             line.allow(provoked(order.action, command.request))
         outcome, sent_at = await self._call(line, command, order)
@@ -238,6 +243,7 @@ class Desk:
         hashed = None
         if password is not None and self._password_hash is not None:
             hashed = self._password_hash(target.operator, target.identity, password)
+        order.node = self._records.node()
         number = await self._records.opened(command, target.operator_id, target.id, lacking, hashed, order.claim)
         if lacking and number is not None:
             order.payload = msgspec.json.encode(with_ids(request, lacking, number))

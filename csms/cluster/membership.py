@@ -64,7 +64,7 @@ class Membership:
         self._lease = lease or Lease()
         self._since = 0.0  # Since when it has lived without a gap (s, monotonic, as the other times here).
         self._renewed = 0.0
-        self._left: list[int] = []  # Numbers this process had, and whose stations it has to mark away.
+        self.left: list[int] = []  # Numbers this process had, and whose stations it has to mark away.
         self._looked = 0  # µs, the database's clock: up to when changes were looked for.
         self._look = asyncio.Event()
 
@@ -104,7 +104,7 @@ class Membership:
         """Say goodbye: what is still ours is marked away at once, not when the lease runs out."""
         number, self.id = self.id, None
         if number is not None:
-            self._left.append(number)
+            self.left.append(number)
         with suppress(*AWAY):
             async with asyncio.timeout(self._lease.lasts):
                 await self._bury_left()
@@ -115,7 +115,7 @@ class Membership:
             return {}
         claimed = await self._nodes.claim(self.id, stations)
         for station, claim in claimed.items():
-            if claim.taken_from is not None:
+            if claim.taken_from is not None and claim.taken_from not in self.left:
                 self.taken_over += 1
                 self.on_taken(station, claim.taken_from)
         return claimed
@@ -171,16 +171,16 @@ class Membership:
         await self._bury_left()  # Last: it may take long, and stations that are back are here meanwhile.
 
     async def _bury_left(self) -> None:
-        while self._left:
-            away = await self._nodes.bury(self._left[0], self._clock())
-            log.info("node.left", node=self._left.pop(0), stations=away)
+        while self.left:
+            away = await self._nodes.bury(self.left[0], self._clock())
+            log.info("node.left", node=self.left.pop(0), stations=away)
 
     def _missed(self, error: BaseException) -> None:
         silent = monotonic() - self._renewed
         log.warning("node.not_renewed", node=self.id, seconds=round(silent), error=str(error) or type(error).__name__)
         if self.id is not None and silent > self._patience:
             log.error("node.lets_go", node=self.id, remedy="look at the database and at the way to it")
-            self._left.append(self.id)
+            self.left.append(self.id)
             self._lose()
 
     def _lose(self) -> None:

@@ -8,7 +8,7 @@ the node whose errand it is writes down how it ended.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Protocol
 
 import msgspec
@@ -51,20 +51,30 @@ class Bus(Protocol):
 class Routes:
     """Hands errands over, and takes those of others."""
 
-    def __init__(self, nodes: Nodes, records: CommandLog, own: Callable[[], int | None], bus: Bus | None):
-        """`own`: this node's number now. `bus`: None where no broker is configured."""
+    def __init__(
+        self,
+        nodes: Nodes,
+        records: CommandLog,
+        own: Callable[[], int | None],
+        bus: Bus | None,
+        former: Callable[[], Collection[int]] = list,
+    ):
+        """`own`: this node's number now. `bus`: None where no broker is configured.
+
+        `former`: numbers that this process had and that are not buried yet: what they hold is held by nobody.
+        """
+        self.own = own
         self._nodes = nodes
         self._records = records
-        self._own = own
         self._bus = bus
+        self._former = former
 
     async def held(self, station: int) -> bool:
         """Whether another node holds the station now, as far as can be seen."""
         try:
-            holder = await self._nodes.holder(station)
+            return await self._other(station) is not None
         except AWAY:
             return False
-        return holder is not None and holder.node != self._own()
 
     async def elsewhere(self, command: Command, station: int, payload: bytes, timeout: float) -> Command | None:
         """The command as it ended on the node that holds the station; None when no other node does.
@@ -72,25 +82,31 @@ class Routes:
         Raises Unroutable when it cannot be got there: it is still this node's errand then; one of `AWAY` when the
         database fails on the way: then only the record knows whose errand it is.
         """
-        own = self._own()
+        own = self.own()
         for _ in range(_TRIES):
-            holder = await self._nodes.holder(station)
-            if holder is None or holder.node == own:
+            other = await self._other(station)
+            if other is None:
                 return None
             if own is None:
-                raise Unroutable(f"The station is connected to node {holder.node}, and this process is no node now.")
+                raise Unroutable(f"The station is connected to node {other}, and this process is no node now.")
             if self._bus is None:
                 raise Unroutable(
-                    f"The station is connected to node {holder.node}. Nodes need CSMS_MQTT_URL to reach each other."
+                    f"The station is connected to node {other}. Nodes need CSMS_MQTT_URL to reach each other."
                 )
             if not self._bus.connected:
-                raise Unroutable(f"The station is connected to node {holder.node}, and the broker is away.")
+                raise Unroutable(f"The station is connected to node {other}, and the broker is away.")
             errand = Errand(command.id, own, station, payload, timeout)
-            answer = await self._carried(holder.node, errand)
+            answer = await self._carried(other, errand)
             if answer != MOVED:
                 return await self._records.find(command.id)
             await asyncio.sleep(_PAUSE)
         raise Unroutable("The station moves from node to node.")
+
+    async def _other(self, station: int) -> int | None:
+        """The other node that holds the station now."""
+        holder = await self._nodes.holder(station)
+        mine = holder is None or holder.node == self.own() or holder.node in self._former()
+        return None if mine else holder.node
 
     async def _carried(self, node: int, errand: Errand) -> bytes:
         """What the node answered; Unroutable when it did not even take the errand."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -20,6 +20,7 @@ from csms.storage.listings import COMMAND
 from csms.storage.paging import Row
 from csms.storage.tables import commands, operators, outbox, stations
 
+_SLICE = 1_000  # Ids in one question: databases have a limit, at some 32,000.
 _encode = msgspec.json.Encoder().encode
 _JSON = ("request", "response", "error")
 _AS_THEY_ARE = tuple(name for name in Command.__struct_fields__ if name not in _JSON)
@@ -33,7 +34,7 @@ _FORGET_ERRANDS = sa.text("DELETE FROM errands e WHERE NOT EXISTS (SELECT FROM n
 
 
 _LOST = "the other nodes take this one for lost"
-_NO_NODE = "this process is none of the nodes now: send commands to one of them, with --server URL"
+_NO_NODE = "this process is none of the nodes now"
 
 # What has to hold, and is done, in the transaction that records the command of this id.
 Claim = Callable[[sa.Connection, int], bool]
@@ -58,11 +59,14 @@ class CommandLog:
         self, command: Command, operator_id: int, station_id: int, lacking: tuple[Path, ...] = (),
         password_hash: bytes | None = None, claim: Claim | None = None,
     ) -> int | None:  # fmt: skip
-        """Record a command before it is sent. Where its request lacks an id of ours (`lacking`: its places): the id.
+        """Record a command before it is sent, as this node's errand. Where its request lacks an id of ours (`lacking`: its
+        places): the id.
 
         `password_hash`: of the new password in it, which may hold from the moment it is sent. `claim`: done with the
         record; `Taken`, and no record, where it is False.
         """
+
+        several, node = self._node is not None, self.node()
 
         def job(connection: sa.Connection) -> int | None:
             if claim is not None and not claim(connection, command.id):
@@ -82,8 +86,8 @@ class CommandLog:
                     request=_text(request), status=command.status, created_at=command.created_at,
                 )
             )  # fmt: skip
-            if self._node is not None:
-                errand = {"command": command.id, "node": self._number()}
+            if several:
+                errand = {"command": command.id, "node": node}
                 if not connection.execute(_ERRAND, errand).rowcount:
                     raise StorageUnavailable(_LOST)
             return number
@@ -99,7 +103,7 @@ class CommandLog:
 
         def job(connection: sa.Connection) -> bool:
             if self._node is not None:
-                mine = connection.execute(_ERRAND_DONE, {"command": command.id, "node": self._number()})
+                mine = connection.execute(_ERRAND_DONE, {"command": command.id, "node": self.node()})
                 if not mine.rowcount:
                     return False
             done = connection.execute(
@@ -125,7 +129,7 @@ class CommandLog:
 
     async def take_over(self, command_id: int, origin: int) -> bool:
         """Make the errand of the node `origin` ours; False when it is not its errand any longer. At most one takes it."""
-        values = {"command": command_id, "origin": origin, "node": self._number()}
+        values = {"command": command_id, "origin": origin, "node": self.node()}
 
         def job(connection: sa.Connection) -> bool:
             if not connection.execute(_ALIVE, values).scalar_one():
@@ -139,7 +143,13 @@ class CommandLog:
         values = {"command": command_id, "node": self._node()}
         return await self._database.writer.run(lambda connection: bool(connection.execute(_REVOKE, values).rowcount))
 
-    def _number(self) -> int:
+    def node(self) -> int | None:
+        """Whose errand a command is that is opened or taken over now; None where no others are.
+
+        StorageUnavailable: this process is none of the nodes for the moment.
+        """
+        if self._node is None:
+            return None
         number = self._node()
         if number is None:
             raise StorageUnavailable(_NO_NODE)
@@ -172,8 +182,13 @@ def end_lost(connection: sa.Connection, before: datetime, now: datetime, most: i
     return len(ids)
 
 
-def settle_unknown(connection: sa.Connection, ids: list[int], now: datetime) -> None:
+def settle_unknown(connection: sa.Connection, ids: Sequence[int], now: datetime) -> None:
     """End these commands where they are still open."""
+    for first in range(0, len(ids), _SLICE):
+        _settle_unknown(connection, ids[first : first + _SLICE], now)
+
+
+def _settle_unknown(connection: sa.Connection, ids: Sequence[int], now: datetime) -> None:
     query = (
         sa.select(commands.c.id, commands.c.action, operators.c.name.label("operator"), stations.c.identity)
         .join_from(commands, stations, commands.c.station_id == stations.c.id)

@@ -87,6 +87,7 @@ def sql_of(statements: tuple[Statement, ...], held: bool) -> str:
             )
         else:
             parts.append(f"{statement.table.name}_written AS ({_writing(statement, values)})")
+    parts.reverse()  # PostgreSQL runs the latest first; in one order everywhere nobody waits for each other.
     return f"{'WITH ' if parts else ''}{', '.join(parts)} SELECT {', '.join(found)}"
 
 

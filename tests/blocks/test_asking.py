@@ -109,6 +109,9 @@ def test_accepted_profile_is_remembered_and_cleared():
         ProfilesCleared(evse_id=1, stack_level=2)
     ]
     assert told(V201, "ClearChargingProfile", criteria, {"status": "Unknown"}) == []
+    for version, request in ((V16, {"id": 1}), (V201, {"chargingProfileId": 1})):
+        lost = told(version, "ClearChargingProfile", request, {"status": "Unknown"})
+        assert lost == [ProfilesCleared(profile_id=1)], "what the station does not know by its id it has not"
 
 
 def test_local_list_of_a_station_is_what_it_accepted():

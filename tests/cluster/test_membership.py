@@ -11,7 +11,7 @@ import pytest
 
 from csms.cluster.membership import Lease, Membership
 from csms.storage.database import Database, open_database
-from csms.storage.nodes import Nodes, holding_lock
+from csms.storage.nodes import Claimed, Nodes, holding_lock
 from tests.conftest import NOW
 from tests.postgres import Postgres, cleared
 
@@ -71,6 +71,10 @@ async def nodes(database: Database) -> AsyncIterator[list[Node]]:
         await node.stop()
 
 
+async def _claimed(stations: dict[int, Claimed]) -> dict[int, Claimed]:
+    return stations
+
+
 async def until(condition: Callable[[], Any], seconds: float = 15) -> None:
     async with asyncio.timeout(seconds):
         while not condition():
@@ -102,15 +106,21 @@ async def test_node_is_back_though_the_burial_of_its_former_number_takes_long(no
     await until(lambda: node.membership.lives)
     former = node.membership.id
     under_way = await database.writer._connect()
+    await under_way.execute("SET idle_in_transaction_session_timeout = 0")
     await under_way.execute(f"BEGIN; {holding_lock(former)}")  # As what it had begun to write and what hangs.
     node.way.cut = True
     await until(lambda: node.let_go == 1)
     node.way.cut = False
     await until(lambda: node.membership.lives)
     assert node.membership.id > former
+    node.way.claim = lambda number, stations: _claimed({7: Claimed(2, former), 8: Claimed(2, former - 1)})
+    taken: list[int] = []
+    node.membership.on_taken = lambda station, former: taken.append(station)
+    await node.membership.claim([7, 8])
+    assert taken == [8] and node.membership.taken_over == 1, "its own stations come back to it"
     await under_way.execute("ROLLBACK")
     await under_way.close()
-    await until(lambda: not node.membership._left)
+    await until(lambda: not node.membership.left)
 
 
 async def test_short_gap_costs_nothing(nodes: list[Node]):

@@ -8,9 +8,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from csms.cluster.routing import Routes
 from csms.domain.ports import StorageUnavailable
 from csms.ocpp import v201
+from csms.ocpp.catalogue import Version
+from csms.storage.nodes import Holder
 from tests.cluster.conftest import Office
+from tests.cluster.line import JoinedLine
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -21,6 +25,10 @@ class Elsewhere:
     def __init__(self, ends: Any = None):
         self.holds = False
         self.ends = ends
+        self.number: int | None = None
+
+    def own(self) -> int | None:
+        return self.number
 
     async def held(self, station: int) -> bool:
         return self.holds
@@ -47,3 +55,30 @@ async def test_queued_command_follows_its_station_to_another_node(office: Office
     routes.holds = True
     async with asyncio.timeout(5):
         assert (await asking).status == "answered"
+
+
+async def test_queued_command_is_not_sent_once_its_process_was_taken_for_lost(office: Office) -> None:
+    """Its errands were ended then, as unknown: an operator may have asked again."""
+    office.desk.routes = routes = Elsewhere()
+    asking = asyncio.ensure_future(office.desk.ask(office.target, lambda version: v201.ClearCache(), queue=60))
+    async with asyncio.timeout(5):
+        while not office.desk._awaited:
+            await asyncio.sleep(0.01)
+        routes.number = 2
+        line = office.connect(JoinedLine(Version.V201, lambda call: {"status": "Accepted"}))
+        office.desk.station_ready(office.target.id)
+        command = await asking
+    assert line.asked == [] and command.status == "pending", "who buries the number ends it"
+
+
+async def test_what_a_former_number_of_this_process_holds_is_held_by_nobody(office: Office) -> None:
+    class Held:
+        async def holder(self, station: int) -> Holder:
+            return Holder(1, "2.0.1")
+
+    routes = Routes(Held(), office.log, lambda: 2, None, lambda: former)
+    former: list[int] = []
+    assert await routes.held(office.target.id)
+    former.append(1)
+    assert not await routes.held(office.target.id)
+    assert await routes.elsewhere(None, office.target.id, b"{}", 1.0) is None

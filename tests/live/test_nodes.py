@@ -123,7 +123,7 @@ async def test_remote_commands_are_sent_once_while_the_ways_between_nodes_break(
     assert any(command["status"] == "answered" for command in ended)
 
 
-# What happens to nodes: which (all: None) of those that run, and how.
+# What happens to nodes: which of them, and how.
 
 
 async def killed(network: Topology, nodes: list[ServerProcess], fleet: Fleet) -> None:

@@ -133,6 +133,7 @@ async def test_node_that_is_cut_off_for_long_sends_its_stations_to_the_other_and
                 if reset["status"] == "answered":
                     break
                 assert reset["status"] == "offline", reset
+                await asyncio.sleep(0.2)
             assert len(station.asked) == 1
         operators.cancel()
         await asyncio.gather(operators, return_exceptions=True)
