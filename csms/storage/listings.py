@@ -261,11 +261,7 @@ PROFILES = Listing(  # `confirmed_at`: when it was installed, or the station las
     {"station": (charging_profiles.c.station_id, charging_profiles.c.profile_id)},
     "station",
     stations.c.operator_id,
-    {
-        "station": _of_station(charging_profiles.c.station_id),
-        "purpose": _is(charging_profiles.c.purpose),
-        "profile_id": _is(charging_profiles.c.profile_id),
-    },
+    {"station": _of_station(charging_profiles.c.station_id), "purpose": _is(charging_profiles.c.purpose)},
     _decoded("profile"),
     along=stations.c.id,
 )

@@ -11,11 +11,22 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from csms.domain.sessions import Session
 from csms.domain.tokens import folded
-from csms.storage.listings import LOCATION, OPERATORS, RESERVATIONS, SESSIONS, STATION, TOKENS
+from csms.storage.listings import (
+    LOCAL_LISTS,
+    LOCATION,
+    OPERATORS,
+    PROFILES,
+    RESERVATIONS,
+    SESSIONS,
+    STATION,
+    TOKENS,
+)
 from csms.storage.paging import FIRST_PAGE, MOST_FEW, Listing, Page, Paging, Row, operator_id, page, select
 from csms.storage.rows import session_from
 from csms.storage.tables import (
+    charging_profiles,
     connectors,
+    local_lists,
     locations,
     operators,
     outbox,
@@ -90,6 +101,15 @@ class Queries:
 
     async def reservation(self, id: int) -> Row | None:
         return await self.first(RESERVATIONS.query.where(reservations.c.id == id))
+
+    async def profile(self, station: int, profile_id: int) -> Row | None:
+        held = charging_profiles.c
+        row = await self.first(PROFILES.query.where(held.station_id == station, held.profile_id == profile_id))
+        return row and PROFILES.shape(row)
+
+    async def local_list(self, station: int) -> Row | None:
+        row = await self.first(LOCAL_LISTS.query.where(local_lists.c.station_id == station))
+        return row and LOCAL_LISTS.shape(row)
 
     async def operator(self, name: str) -> Row | None:
         return await self.first(OPERATORS.query.where(operators.c.name == name))

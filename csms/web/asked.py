@@ -119,11 +119,10 @@ async def show_profile(
 
 async def find_profile(services: Services, station: Row, profile_id: int) -> Row:
     """Problem 404: none of this id was installed there over this system, or it is gone."""
-    mine = {"operator": station["operator"], "station": station["id"], "profile_id": profile_id}
-    found = await services.queries.page(PROFILES, **mine) if abs(profile_id) < 1 << 63 else None
-    if found is None or not found.rows:
+    row = await services.queries.profile(station["number"], profile_id) if abs(profile_id) < 1 << 63 else None
+    if row is None:
         raise Problem(404, f"Over this system no charging profile {profile_id} was installed at {station['id']}.")
-    return found.rows[0]
+    return row
 
 
 def _profile(row: Row) -> ProfileView:
@@ -147,10 +146,10 @@ async def list_local_lists(
 async def show_local_list(id: str, services: ServicesOf, caller: Reader, operator: Operator = None) -> LocalListView:
     """The list that the station has, as far as it accepted what was sent."""
     station = await find_station(services, caller, operator, id)
-    found = await services.queries.page(LOCAL_LISTS, operator=station["operator"], station=station["id"])
-    if not found.rows:
+    row = await services.queries.local_list(station["number"])
+    if row is None:
         raise Problem(404, f"{station['id']} has accepted no local list of this system.")
-    return _local_list(found.rows[0])
+    return _local_list(row)
 
 
 def _local_list(row: Row) -> LocalListView:
