@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
+from csms.domain.commands import Command
 from csms.domain.ports import StorageUnavailable
 from csms.ocpp import frames, v16, v201
 from csms.ocpp.catalogue import Version
@@ -111,13 +112,19 @@ async def test_who_does_not_wait_learns_at_once_that_the_station_is_away(office:
     await office.desk.close()
 
 
-async def test_time_of_sending_is_that_of_its_turn(office: Office) -> None:
+async def two_asked(office: Office) -> tuple[JoinedLine, frames.Call, asyncio.Future[Command], asyncio.Future[Command]]:
+    """The line, the first question as the station got it, and both commands; the second one waits for its turn."""
     line = office.connect(JoinedLine())
     first = asyncio.ensure_future(office.desk.ask(office.target, clear))
     call = await line.next_call()
     second = asyncio.ensure_future(office.desk.ask(office.target, clear))
     while not line.queued:
         await asyncio.sleep(0)
+    return line, call, first, second
+
+
+async def test_time_of_sending_is_that_of_its_turn(office: Office) -> None:
+    line, call, first, second = await two_asked(office)
     line.now -= 3600  # So that a real moment shows.
     line.answer(call, ACCEPTED)
     line.answer(await line.next_call(2), ACCEPTED)
@@ -284,12 +291,7 @@ async def test_T70_command_follows_a_station_that_reconnects_where_its_version_k
 
 
 async def test_second_command_waits_for_the_first(office: Office) -> None:
-    line = office.connect(JoinedLine())
-    first = asyncio.ensure_future(office.desk.ask(office.target, clear))
-    call = await line.next_call()
-    second = asyncio.ensure_future(office.desk.ask(office.target, clear))
-    while not line.queued:
-        await asyncio.sleep(0)
+    line, call, first, second = await two_asked(office)
     line.answer(call, ACCEPTED)
     line.answer(await line.next_call(2), {"status": "Rejected"})
     assert (await first).response == ACCEPTED
